@@ -1,0 +1,96 @@
+//! One error for the whole house: what a caller may act on, what a caller may read, and what only the log sees.
+//!
+//! `kind` is the closed list that a caller can act on; it maps to a status in `routes` and to each dialect in
+//! `protocol`. `message` is written for the caller and safe to show. `source` is logged once, where the request ends,
+//! and never shown. Decisions such as "try another account" are not errors; they have enums of their own.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+/// Whatever went wrong underneath; for the log only.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of everything that can refuse.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request is wrong and will be wrong again.
+    InvalidRequest,
+    /// No key, or one that this gateway did not issue.
+    Unauthenticated,
+    /// The key is good and may not do this.
+    PermissionDenied,
+    /// No such path or thing.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// Someone else holds the name, or the thing changed meanwhile.
+    Conflict,
+    /// The body is over the limit.
+    TooLarge,
+    /// A limit of the key, or every account is busy or cooling.
+    RateLimited,
+    /// Our own fault; the details are in the log.
+    Internal,
+    /// Something this gateway needs is away: try again.
+    Unavailable,
+}
+
+/// A refusal.
+#[derive(Debug)]
+pub struct Error {
+    /// What the caller can do about it.
+    pub kind: Kind,
+    /// Safe to show.
+    pub message: Cow<'static, str>,
+    /// The field at fault, as the caller wrote it: `limits.max_in_flight`.
+    pub param: Option<Cow<'static, str>>,
+    /// When trying again can help; `None` when no time is known.
+    pub retry_after: Option<Duration>,
+    source: Option<BoxError>,
+}
+
+impl Error {
+    /// A refusal of `kind`, with a message the caller may read.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, message: message.into(), param: None, retry_after: None, source: None }
+    }
+
+    /// A request that is wrong in `param`.
+    pub fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { param: Some(param.into()), ..Self::new(Kind::InvalidRequest, message) }
+    }
+
+    /// Our own fault: the caller reads "internal error", the log reads `source`.
+    pub fn internal(source: impl Into<BoxError>) -> Self {
+        Self { source: Some(source.into()), ..Self::new(Kind::Internal, "internal error") }
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn with_source(self, source: impl Into<BoxError>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// Says when trying again can help.
+    #[must_use]
+    pub fn with_retry_after(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.param {
+            Some(param) => write!(f, "{param}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
