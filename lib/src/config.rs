@@ -1,0 +1,222 @@
+//! The only reader of the environment. Every variable, in the order of `.env.example`.
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::{
+    error::{Error, Kind, Result},
+    secret::Secret,
+};
+
+/// Characters that an operator's token has at least.
+const ADMIN_TOKEN_LENGTH: usize = 32;
+
+/// What a process of the gateway is told from outside.
+#[derive(Debug)]
+pub struct Config {
+    /// `DATABASE_URL`, else `POSTGRES_URL`: where requests go; may be a transaction-mode pooler.
+    pub database_url: Secret,
+    /// `DATABASE_URL_UNPOOLED`, else `POSTGRES_URL_NON_POOLING`, else the same: where migrations go.
+    pub migration_url: Secret,
+    /// `ADMIN_TOKEN`: the operator's token.
+    pub admin_token: Secret,
+    /// `ENCRYPTION_KEY`, then `ENCRYPTION_KEY_PREVIOUS`: the first seals, all of them open.
+    pub encryption_keys: Vec<EncryptionKey>,
+    /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
+    pub max_body_bytes: usize,
+    /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
+    pub passthrough_paths: GlobSet,
+    /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
+    pub allow_insecure_upstreams: bool,
+    /// `VERCEL`: set by the platform. An instance then keeps few connections, since there are many instances.
+    pub on_vercel: bool,
+}
+
+/// Thirty-two bytes that other keys are derived from.
+#[derive(Clone)]
+pub struct EncryptionKey(pub(crate) [u8; 32]);
+
+impl std::fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EncryptionKey(…)")
+    }
+}
+
+/// Where the local server listens and what it serves besides the routers.
+#[derive(Debug)]
+pub struct Local {
+    /// `HOST`: 127.0.0.1.
+    pub host: IpAddr,
+    /// `PORT`: 13010; 0 takes any free one.
+    pub port: u16,
+    /// `PUBLIC_DIR`: the dashboard's files.
+    pub public_dir: PathBuf,
+}
+
+/// The environment, as a thing that tests can make up.
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The process's own. Empty values count as unset; values that are not UTF-8 are left out.
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
+    }
+
+    fn first(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| self.0.get(*name)).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn parse<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T> {
+        match self.first(&[name]) {
+            None => Ok(default),
+            Some(value) => value.parse().map_err(|_| unset(format!("{name} is not a valid value"))),
+        }
+    }
+}
+
+impl<const N: usize> From<[(&str, String); N]> for Environment {
+    fn from(variables: [(&str, String); N]) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// Where migrations go: `DATABASE_URL_UNPOOLED`, `POSTGRES_URL_NON_POOLING`, `DATABASE_URL` or `POSTGRES_URL`. Nothing else
+/// needs to be set for them.
+pub fn migration_url(env: &Environment) -> Result<Secret> {
+    env.first(&["DATABASE_URL_UNPOOLED", "POSTGRES_URL_NON_POOLING", "DATABASE_URL", "POSTGRES_URL"])
+        .map(Secret::new)
+        .ok_or_else(|| unset("set DATABASE_URL to a PostgreSQL URL"))
+}
+
+impl Config {
+    /// Reads and checks everything; an error says what to set.
+    pub fn read(env: &Environment) -> Result<Self> {
+        let mut missing = Vec::new();
+        let mut need = |names: &[&str], hint: &str| {
+            let value = env.first(names).map(Secret::new);
+            if value.is_none() {
+                missing.push(format!("{} ({hint})", names[0]));
+            }
+            value
+        };
+        let database_url = need(&["DATABASE_URL", "POSTGRES_URL"], "a PostgreSQL URL");
+        let admin_token = need(&["ADMIN_TOKEN"], "at least 32 characters, such as `openssl rand -hex 32` prints");
+        let encryption_key = need(&["ENCRYPTION_KEY"], "32 bytes in base64, such as `openssl rand -base64 32` prints");
+        let (Some(database_url), Some(admin_token), Some(encryption_key)) = (database_url, admin_token, encryption_key) else {
+            return Err(unset(format!("this gateway is not set up yet; set {}", missing.join(" and "))));
+        };
+        let mut encryption_keys = vec![EncryptionKey::read("ENCRYPTION_KEY", encryption_key.expose())?];
+        if let Some(previous) = env.first(&["ENCRYPTION_KEY_PREVIOUS"]) {
+            encryption_keys.push(EncryptionKey::read("ENCRYPTION_KEY_PREVIOUS", previous)?);
+        }
+        Ok(Self {
+            migration_url: migration_url(env)?,
+            database_url,
+            admin_token: checked_admin_token(admin_token)?,
+            encryption_keys,
+            max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
+            passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
+            allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
+            on_vercel: env.first(&["VERCEL"]).is_some(),
+        })
+    }
+}
+
+impl Local {
+    /// Reads and checks everything; an error names the variable.
+    pub fn read(env: &Environment) -> Result<Self> {
+        Ok(Self {
+            host: env.parse("HOST", IpAddr::from([127, 0, 0, 1]))?,
+            port: env.parse("PORT", 13010)?,
+            public_dir: env.first(&["PUBLIC_DIR"]).unwrap_or("public").into(),
+        })
+    }
+}
+
+/// `LOG`: what is logged, as a tracing filter; `info`.
+pub fn log_filter(env: &Environment) -> &str {
+    env.first(&["LOG"]).unwrap_or("info")
+}
+
+impl EncryptionKey {
+    fn read(name: &str, value: &str) -> Result<Self> {
+        let bytes = BASE64_STANDARD.decode(value.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        match bytes {
+            // A sample or a slip of the hand: 32 random bytes are never so uniform.
+            Some(bytes) if bytes.iter().collect::<std::collections::BTreeSet<_>>().len() > 8 => Ok(Self(bytes)),
+            Some(_) => Err(unset(format!("{name} is a sample value; make one with `openssl rand -base64 32`"))),
+            None => Err(unset(format!("{name} is not 32 bytes in base64; make one with `openssl rand -base64 32`"))),
+        }
+    }
+}
+
+fn checked_admin_token(token: Secret) -> Result<Secret> {
+    let distinct = token.expose().chars().collect::<std::collections::BTreeSet<_>>().len();
+    if token.expose().chars().count() < ADMIN_TOKEN_LENGTH || distinct < 8 {
+        return Err(unset("ADMIN_TOKEN is too short or a sample value; make one with `openssl rand -hex 32`"));
+    }
+    Ok(token)
+}
+
+fn globs(name: &str, list: &str) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for glob in list.split(',').map(str::trim).filter(|glob| !glob.is_empty()) {
+        let glob = GlobBuilder::new(glob).literal_separator(true).build();
+        set.add(glob.map_err(|error| unset(format!("{name}: {error}")))?);
+    }
+    set.build().map_err(|error| unset(format!("{name}: {error}")))
+}
+
+/// The gateway cannot work like this; whoever asks is told what to set.
+fn unset(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(Kind::Unavailable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=";
+
+    fn complete() -> Environment {
+        Environment::from([
+            ("DATABASE_URL", "postgres://db/gateway".to_owned()),
+            ("ADMIN_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
+            ("ENCRYPTION_KEY", KEY.to_owned()),
+        ])
+    }
+
+    fn refused(change: (&str, &str)) -> String {
+        let mut env = complete();
+        env.0.insert(change.0.to_owned(), change.1.to_owned());
+        Config::read(&env).unwrap_err().message.into_owned()
+    }
+
+    #[test]
+    fn what_is_missing_is_all_named_at_once() {
+        let message = Config::read(&Environment::from([])).unwrap_err().message;
+        for name in ["DATABASE_URL", "ADMIN_TOKEN", "ENCRYPTION_KEY"] {
+            assert!(message.contains(name), "{message}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name() {
+        assert!(refused(("ADMIN_TOKEN", "short")).starts_with("ADMIN_TOKEN"));
+        assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
+        assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
+        assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
+        assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
+        assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
+    }
+
+    #[test]
+    fn the_defaults_hold() {
+        let config = Config::read(&complete()).unwrap();
+        assert_eq!(config.max_body_bytes, 33_554_432);
+        assert_eq!(config.migration_url, config.database_url);
+        assert!(!config.allow_insecure_upstreams);
+    }
+}
