@@ -1,0 +1,228 @@
+//! Who is calling, and what they may do. No IO.
+
+mod key;
+
+use std::collections::BTreeMap;
+
+use globset::Glob;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Error, Kind, Result},
+    id::KeyId,
+    protocol::Provider,
+};
+
+pub use key::{KeyHash, NotAKey, PresentedKey};
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Manages everything, and may call models.
+    Admin,
+    /// Calls models, and sees its own use.
+    Member,
+    /// Sees everything, changes nothing, calls no model.
+    Viewer,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Admin, Self::Member, Self::Viewer].into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// An issued key, without the key.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Its name in the API and the ledger.
+    pub id: KeyId,
+    /// The first ten characters of the key.
+    pub prefix: String,
+    /// What the operator calls it.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Whose accounts serve it.
+    pub pool: String,
+    /// Whom it may call; empty: everyone.
+    pub providers: Vec<Provider>,
+    /// Globs of the models it may call; empty: every model.
+    pub models: Vec<String>,
+    /// Requests it may have under way at once; `None`: any number.
+    pub max_in_flight: Option<i32>,
+    /// The operator's own marks.
+    pub labels: BTreeMap<String, String>,
+    /// For the operator.
+    pub note: String,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was ended, for good.
+    pub revoked_at: Option<Timestamp>,
+    /// Rises with every change.
+    pub revision: i64,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl ApiKey {
+    /// The operator's settings, as the API and the audit log show them.
+    pub fn settings(&self) -> Value {
+        json!({
+            "name": self.name, "prefix": self.prefix, "role": self.role, "pool": self.pool,
+            "providers": self.providers, "models": self.models, "limits": { "max_in_flight": self.max_in_flight },
+            "labels": self.labels, "note": self.note, "expires_at": self.expires_at, "revoked_at": self.revoked_at,
+        })
+    }
+
+    /// `active`, `expired` or `revoked`.
+    pub fn state(&self, now: Timestamp) -> &'static str {
+        match (self.revoked_at, self.expires_at) {
+            (Some(_), _) => "revoked",
+            (None, Some(end)) if end <= now => "expired",
+            _ => "active",
+        }
+    }
+
+    /// Refuses a key that is revoked or past its time.
+    pub fn must_be_active(&self, now: Timestamp) -> Result<()> {
+        match self.state(now) {
+            "active" => Ok(()),
+            ended => Err(Error::new(Kind::Unauthenticated, format!("this API key is {ended}"))),
+        }
+    }
+
+    /// Refuses what this key may not call. A model that is not allowed is the request's mistake, not the key's: clients
+    /// read 403 as a failed sign-in.
+    pub fn may_call(&self, provider: Provider, model: Option<&str>) -> Result<()> {
+        if self.role == Role::Viewer {
+            return Err(Error::new(Kind::PermissionDenied, "a key with the role `viewer` may not call models"));
+        }
+        if !self.providers.is_empty() && !self.providers.contains(&provider) {
+            return Err(Error::new(Kind::PermissionDenied, format!("this API key may not call {provider}")));
+        }
+        match model {
+            Some(model) if !self.models.is_empty() && !matches_any(&self.models, model) => {
+                Err(Error::invalid("model", format!("this API key may not call the model {model}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Who calls the management API.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// The holder of `ADMIN_TOKEN`.
+    Operator,
+    /// The holder of a key.
+    Holder(Box<ApiKey>),
+}
+
+impl Caller {
+    /// What they may do.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Operator => Role::Admin,
+            Self::Holder(key) => key.role,
+        }
+    }
+
+    /// What the audit log calls them.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Operator => "admin_token",
+            Self::Holder(key) => key.id.as_str(),
+        }
+    }
+
+    /// Lets only those pass who may see everything.
+    pub fn may_view(&self) -> Result<()> {
+        match self.role() {
+            Role::Admin | Role::Viewer => Ok(()),
+            Role::Member => Err(Error::new(Kind::PermissionDenied, "this needs the role `viewer` or `admin`")),
+        }
+    }
+
+    /// Lets only those pass who may change things.
+    pub fn may_manage(&self) -> Result<()> {
+        match self.role() {
+            Role::Admin => Ok(()),
+            Role::Member | Role::Viewer => Err(Error::new(Kind::PermissionDenied, "this needs the role `admin`")),
+        }
+    }
+}
+
+/// Whether one of the globs covers the model. A glob that does not compile covers nothing; the API refuses those.
+pub fn matches_any(globs: &[String], model: &str) -> bool {
+    globs.iter().any(|glob| Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(model)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(role: Role, providers: &[Provider], models: &[&str]) -> ApiKey {
+        ApiKey {
+            id: KeyId::from("key_a".to_owned()),
+            prefix: "gw_abcdefg".to_owned(),
+            name: "a".to_owned(),
+            role,
+            pool: "default".to_owned(),
+            providers: providers.to_vec(),
+            models: models.iter().map(|&glob| glob.to_owned()).collect(),
+            max_in_flight: None,
+            labels: BTreeMap::new(),
+            note: String::new(),
+            expires_at: None,
+            revoked_at: None,
+            revision: 1,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_key_calls_what_it_may() {
+        use Provider::{Anthropic, Gemini};
+        for (key, provider, model, expect) in [
+            (key(Role::Member, &[], &[]), Gemini, Some("any"), None),
+            (key(Role::Admin, &[], &[]), Anthropic, None, None),
+            (key(Role::Viewer, &[], &[]), Gemini, Some("any"), Some(Kind::PermissionDenied)),
+            (key(Role::Member, &[Gemini], &[]), Anthropic, Some("any"), Some(Kind::PermissionDenied)),
+            (key(Role::Member, &[Gemini], &[]), Gemini, Some("any"), None),
+            (key(Role::Member, &[], &["claude-sonnet-*"]), Anthropic, Some("claude-sonnet-5-5"), None),
+            (key(Role::Member, &[], &["claude-sonnet-*"]), Anthropic, Some("claude-opus-5"), Some(Kind::InvalidRequest)),
+            (key(Role::Member, &[], &["claude-sonnet-*"]), Anthropic, None, None),
+            (key(Role::Member, &[], &["["]), Anthropic, Some("["), Some(Kind::InvalidRequest)),
+        ] {
+            let got = key.may_call(provider, model).err().map(|error| error.kind);
+            assert_eq!(got, expect, "{key:?} {provider} {model:?}");
+        }
+    }
+
+    #[test]
+    fn an_ended_key_is_refused_from_the_moment_it_ends() {
+        let end = Timestamp::from_second(1_000).unwrap();
+        let expiring = ApiKey { expires_at: Some(end), ..key(Role::Member, &[], &[]) };
+        assert!(expiring.must_be_active(Timestamp::from_second(999).unwrap()).is_ok());
+        assert_eq!(expiring.must_be_active(end).unwrap_err().message, "this API key is expired");
+        let revoked = ApiKey { revoked_at: Some(end), ..expiring };
+        assert_eq!(revoked.must_be_active(Timestamp::UNIX_EPOCH).unwrap_err().message, "this API key is revoked");
+    }
+}
