@@ -1,0 +1,146 @@
+//! Which account serves a call. Accounts, time and chance are arguments; no IO.
+
+mod health;
+mod rank;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{id::AccountId, protocol::Provider};
+
+pub use health::{Health, Setback, State};
+pub use rank::{Ask, Exclusion, Ranking, rank};
+
+/// One upstream identity, as the database holds it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name in the API and the ledger.
+    pub id: AccountId,
+    /// Whose API it is for.
+    pub provider: Provider,
+    /// What the operator calls it.
+    pub name: String,
+    /// Whose keys it serves.
+    pub pool: String,
+    /// Where its requests go; `None`: the provider's own address.
+    pub base_url: Option<String>,
+    /// The credential, sealed for this account.
+    pub sealed: Vec<u8>,
+    /// `api_key`.
+    pub credential_kind: String,
+    /// The last four characters of the secret.
+    pub credential_hint: String,
+    /// The tier: accounts of tier 0 are tried before those of tier 1.
+    pub priority: i32,
+    /// The share of its tier under `weighted`.
+    pub weight: i32,
+    /// Requests it may have under way at once; `None`: any number.
+    pub max_in_flight: Option<i32>,
+    /// Globs of the models it serves; empty: every model.
+    pub models: Vec<String>,
+    /// Names of models as callers know them, to the names this account has for them.
+    pub model_map: BTreeMap<String, String>,
+    /// For the operator.
+    pub note: String,
+    /// Taken out by the operator.
+    pub paused: bool,
+    /// What traffic taught about it.
+    pub health: Health,
+    /// Model families that sit out, and until when.
+    pub cooling_families: BTreeMap<String, Timestamp>,
+    /// Requests under way when this was read.
+    pub in_flight: i64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// When it was last checked.
+    pub last_checked_at: Option<Timestamp>,
+    /// Rises with every change an operator makes.
+    pub revision: i64,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Account {
+    /// The upstream's address.
+    pub fn base_url(&self) -> &str {
+        self.base_url.as_deref().unwrap_or_else(|| self.provider.default_base_url())
+    }
+
+    /// What this account calls the model.
+    pub fn model_name<'a>(&'a self, asked: &'a str) -> &'a str {
+        self.model_map.get(asked).map_or(asked, String::as_str)
+    }
+
+    /// The operator's settings, as the API and the audit log show them; no secret is among them.
+    pub fn settings(&self) -> Value {
+        json!({
+            "provider": self.provider, "name": self.name, "pool": self.pool, "base_url": self.base_url,
+            "credential": { "kind": self.credential_kind, "hint": self.credential_hint },
+            "priority": self.priority, "weight": self.weight, "max_in_flight": self.max_in_flight,
+            "models": self.models, "model_map": self.model_map, "note": self.note, "paused": self.paused,
+        })
+    }
+
+    /// What is shown: the operator's pause before everything, then the health as it is by `now`.
+    pub fn state(&self, now: Timestamp) -> State {
+        if self.paused { State::Paused } else { self.health.state(now) }
+    }
+}
+
+/// How a pool orders the accounts of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Always in the same order, the oldest account first.
+    Priority,
+    /// By chance, in proportion to the weights; a session keeps its order, so it stays where its cache is.
+    #[default]
+    Weighted,
+}
+
+/// How a pool routes, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How accounts of a tier are ordered.
+    pub strategy: Strategy,
+    /// Accounts that one request may try.
+    pub max_attempts: u32,
+    /// From the sent request to the first byte of an answer's body.
+    pub first_byte_timeout: Duration,
+    /// Between two chunks of an answer.
+    pub idle_timeout: Duration,
+    /// How long failing accounts sit out.
+    pub cooldown: Cooldown,
+}
+
+/// How long failing accounts sit out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cooldown {
+    /// After a 429 that says no reset; doubles with each in a row.
+    pub rate_limited_seconds: u32,
+    /// After `failure_threshold` failures of the upstream in a row; doubles with each further one.
+    pub overloaded_seconds: u32,
+    /// Failures in a row before an account sits out.
+    pub failure_threshold: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            max_attempts: 3,
+            first_byte_timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(300),
+            cooldown: Cooldown::default(),
+        }
+    }
+}
+
+impl Default for Cooldown {
+    fn default() -> Self {
+        Self { rate_limited_seconds: 60, overloaded_seconds: 15, failure_threshold: 3 }
+    }
+}
