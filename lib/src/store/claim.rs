@@ -1,0 +1,159 @@
+//! The claim: the one round trip before the upstream is called.
+
+use std::{future::Future, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::timeout;
+use tokio_postgres::types::{Json, Type};
+
+use super::{Lanes, Store, away, connect::PATIENCE, fault};
+use crate::{
+    error::Result,
+    id::{AccountId, KeyId, RequestId},
+};
+
+/// What a request asks of the database before it may go out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Claim {
+    /// The request; a second claim of the same moves its lease.
+    pub request: RequestId,
+    /// The key.
+    pub key: KeyId,
+    /// The revision of the key that was judged.
+    pub key_revision: i64,
+    /// The pool of the key; claims of one pool are made one after the other.
+    pub pool: String,
+    /// The model family whose cooldowns count.
+    pub family: String,
+    /// Accounts, best first.
+    pub accounts: Vec<AccountId>,
+    /// What is known of the ledger row.
+    pub draft: Draft,
+}
+
+/// A ledger row as far as it is known when a request goes out: what it is recorded as should this instance die.
+#[derive(Debug, Clone, Serialize)]
+pub struct Draft {
+    /// The request.
+    pub id: RequestId,
+    /// When it came.
+    pub started_at: Timestamp,
+    /// The key.
+    pub key_id: KeyId,
+    /// The key's pool.
+    pub pool: String,
+    /// The provider.
+    pub provider: &'static str,
+    /// What the path asks.
+    pub operation: crate::protocol::Operation,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// Whether the answer is a stream.
+    pub stream: bool,
+    /// The session, as the hash that affinity goes by.
+    pub session: Option<String>,
+    /// The client's user agent, cut short.
+    pub client: Option<String>,
+    /// Estimated prompt tokens.
+    pub input_tokens: u64,
+    /// What that much of a prompt costs.
+    pub cost_micros: i64,
+    /// True: it is an estimate.
+    pub estimated: bool,
+    /// Whether the model has no price of its own.
+    pub unpriced: bool,
+    /// No attempt is finished.
+    pub attempts: [(); 0],
+}
+
+/// A claim that was granted.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// The account taken.
+    pub account: AccountId,
+    /// Its revision; a cached copy of another revision is old.
+    pub revision: i64,
+}
+
+/// Why a claim was not granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The key was revoked, has expired, or was never there.
+    KeyGone,
+    /// The key was changed since it was read.
+    KeyChanged,
+    /// The key has as many requests under way as it may.
+    KeyBusy,
+    /// No account of the list is usable now.
+    AccountsBusy,
+}
+
+pub(super) type Outcome = Result<Granted, Refused>;
+
+impl Store {
+    /// Takes the first usable account of the list.
+    pub async fn claim(&self, claim: Claim) -> Result<Outcome> {
+        self.claims.submit(claim).await
+    }
+
+    /// Keeps the lease of a request that is still under way.
+    pub async fn renew(&self, request: RequestId) -> Result<()> {
+        self.renewals.submit(request).await
+    }
+
+    /// Records requests whose instance died; answers how many.
+    pub async fn reap(&self) -> Result<i64> {
+        let rows = self.work().await?.query_typed("select reap()", &[]).await.map_err(fault)?;
+        Ok(rows[0].get(0))
+    }
+}
+
+pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Vec<Claim>) -> ClaimRun + Send + Sync + 'static + use<> {
+    let lanes = Arc::clone(lanes);
+    move |claims| {
+        let lanes = Arc::clone(&lanes);
+        Box::pin(async move {
+            match timeout(PATIENCE, claim(&lanes, &claims)).await {
+                Ok(outcomes) => outcomes,
+                Err(_) => Err(away("a claim took too long")),
+            }
+        })
+    }
+}
+
+type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Send>>;
+type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
+
+async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
+    let sql = "select request_id, outcome, account_id, account_revision from claim($1)";
+    let client = lanes.hot().await?;
+    let rows = client.query_typed(sql, &[(&Json(claims), Type::JSONB)]).await.map_err(fault)?;
+    Ok(rows
+        .iter()
+        .map(|row| match row.get("outcome") {
+            "granted" => Ok(Granted {
+                account: AccountId::from(row.get::<_, String>("account_id")),
+                revision: row.get("account_revision"),
+            }),
+            "key_gone" => Err(Refused::KeyGone),
+            "key_changed" => Err(Refused::KeyChanged),
+            "key_busy" => Err(Refused::KeyBusy),
+            _ => Err(Refused::AccountsBusy),
+        })
+        .collect())
+}
+
+pub(super) fn renew(lanes: &Arc<Lanes>) -> impl Fn(Vec<RequestId>) -> RenewRun + Send + Sync + 'static + use<> {
+    let lanes = Arc::clone(lanes);
+    move |requests| {
+        let lanes = Arc::clone(&lanes);
+        Box::pin(async move {
+            let ids: Vec<&str> = requests.iter().map(RequestId::as_str).collect();
+            let sql = "update leases set expires_at = now() + lease_life() where request_id = any($1)";
+            let client = lanes.work().await?;
+            client.execute_typed(sql, &[(&ids, Type::TEXT_ARRAY)]).await.map_err(fault)?;
+            Ok(vec![(); requests.len()])
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! API keys at rest: hashes only.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::{GenericClient, Transaction, Row, types::{Json, Type}};
+
+use super::{Change, Store, audit, fault};
+use crate::{
+    access::{ApiKey, KeyHash, Role},
+    error::{Error, Kind, Result},
+    id::KeyId,
+    protocol::Provider,
+};
+
+const SELECT: &str = "
+    select id, prefix, name, role, pool, providers, models, max_in_flight, labels, note, expires_at, revoked_at,
+        revision, created_at, updated_at
+    from api_keys";
+
+impl Store {
+    /// The key that has this hash, in whatever state it is.
+    pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<ApiKey>> {
+        let sql = [SELECT, " where hash = $1"].concat();
+        let rows = self.lanes.hot().await?.query_typed(&sql, &[(&&hash.0[..], Type::BYTEA)]).await.map_err(fault)?;
+        rows.first().map(key).transpose()
+    }
+
+    /// One key.
+    pub async fn key(&self, id: &KeyId) -> Result<ApiKey> {
+        let client = self.work().await?;
+        find(&**client, id, "").await
+    }
+
+    /// Keys, newest first, that were issued before the one named.
+    pub async fn keys(&self, before: Option<&KeyId>, limit: i64) -> Result<Vec<ApiKey>> {
+        let sql = [SELECT, " where $1::text is null or id < $1 order by id desc limit $2"].concat();
+        let before = before.map(KeyId::as_str);
+        let client = self.work().await?;
+        let rows =
+            client.query_typed(&sql, &[(&before, Type::TEXT), (&limit, Type::INT8)]).await.map_err(fault)?;
+        rows.iter().map(key).collect()
+    }
+
+    /// Issues a key.
+    pub async fn issue_key(&self, new: &ApiKey, hash: &KeyHash, actor: &str) -> Result<()> {
+        let mut client = self.work().await?;
+        let transaction = client.transaction().await.map_err(fault)?;
+        transaction
+            .execute_typed(
+                "insert into api_keys (id, hash, prefix, name, role, created_at) values ($1, $2, $3, $4, $5, $6)",
+                &[
+                    (&new.id.as_str(), Type::TEXT),
+                    (&&hash.0[..], Type::BYTEA),
+                    (&new.prefix, Type::TEXT),
+                    (&new.name, Type::TEXT),
+                    (&new.role.as_str(), Type::TEXT),
+                    (&new.created_at, Type::TIMESTAMPTZ),
+                ],
+            )
+            .await
+            .map_err(fault)?;
+        write(&transaction, new).await?;
+        let change = Change {
+            actor,
+            action: "key.create",
+            subject: new.id.as_str(),
+            before: None,
+            after: Some(new.settings()),
+        };
+        audit::write(&transaction, change).await?;
+        transaction.commit().await.map_err(fault)
+    }
+
+    /// Changes a key; what `change` refuses is left as it was. Answers the key as it is now.
+    pub async fn change_key(
+        &self,
+        id: &KeyId,
+        actor: &str,
+        action: &str,
+        change: impl FnOnce(&mut ApiKey) -> Result<()>,
+    ) -> Result<ApiKey> {
+        let mut client = self.work().await?;
+        let transaction = client.transaction().await.map_err(fault)?;
+        let before = find(&*transaction, id, " for update").await?;
+        let mut after = before.clone();
+        change(&mut after)?;
+        write(&transaction, &after).await?;
+        let told = Change {
+            actor,
+            action,
+            subject: id.as_str(),
+            before: Some(before.settings()),
+            after: Some(after.settings()),
+        };
+        audit::write(&transaction, told).await?;
+        let changed = find(&*transaction, id, "").await?;
+        transaction.commit().await.map_err(fault)?;
+        Ok(changed)
+    }
+}
+
+async fn find(client: &impl GenericClient, id: &KeyId, lock: &str) -> Result<ApiKey> {
+    let sql = [SELECT, " where id = $1", lock].concat();
+    let rows = client.query_typed(&sql, &[(&id.as_str(), Type::TEXT)]).await.map_err(fault)?;
+    match rows.first() {
+        Some(row) => key(row),
+        None => Err(Error::new(Kind::NotFound, format!("there is no key {id}"))),
+    }
+}
+
+/// Everything of a key that can change.
+async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
+    let providers: Vec<&str> = key.providers.iter().map(|provider| provider.as_str()).collect();
+    transaction
+        .execute_typed(
+            "update api_keys set
+                name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
+                note = $9, expires_at = $10, revoked_at = $11, revision = revision + 1, updated_at = now()
+             where id = $1",
+            &[
+                (&key.id.as_str(), Type::TEXT),
+                (&key.name, Type::TEXT),
+                (&key.role.as_str(), Type::TEXT),
+                (&key.pool, Type::TEXT),
+                (&providers, Type::TEXT_ARRAY),
+                (&key.models, Type::TEXT_ARRAY),
+                (&key.max_in_flight, Type::INT4),
+                (&Json(&key.labels), Type::JSONB),
+                (&key.note, Type::TEXT),
+                (&key.expires_at, Type::TIMESTAMPTZ),
+                (&key.revoked_at, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await
+        .map_err(fault)?;
+    Ok(())
+}
+
+fn key(row: &Row) -> Result<ApiKey> {
+    let unknown = |what: &str| Error::internal(format!("the database holds an unknown {what}"));
+    let providers: Vec<String> = row.get("providers");
+    Ok(ApiKey {
+        id: KeyId::from(row.get::<_, String>("id")),
+        prefix: row.get("prefix"),
+        name: row.get("name"),
+        role: Role::parse(row.get("role")).ok_or_else(|| unknown("role"))?,
+        pool: row.get("pool"),
+        providers: providers
+            .iter()
+            .map(|word| Provider::parse(word).ok_or_else(|| unknown("provider")))
+            .collect::<Result<_>>()?,
+        models: row.get("models"),
+        max_in_flight: row.get("max_in_flight"),
+        labels: row.get::<_, Json<BTreeMap<String, String>>>("labels").0,
+        note: row.get("note"),
+        expires_at: row.get("expires_at"),
+        revoked_at: row.get("revoked_at"),
+        revision: row.get("revision"),
+        created_at: row.get("created_at"),
+        updated_at: row.get("updated_at"),
+    })
+}

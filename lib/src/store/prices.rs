@@ -1,0 +1,67 @@
+//! Prices that operators put in place of the built-in ones.
+
+use serde_json::Value;
+use tokio_postgres::types::{Json, Type};
+
+use super::{Change, Store, audit, fault};
+use crate::{
+    error::{Error, Kind, Result},
+    protocol::Provider,
+};
+
+impl Store {
+    /// Every replaced price, as objects with the price table's columns.
+    pub async fn prices(&self) -> Result<Vec<Value>> {
+        let sql = "select price || jsonb_build_object('provider', provider, 'model', model) from prices order by 1";
+        let rows = self.work().await?.query_typed(sql, &[]).await.map_err(fault)?;
+        Ok(rows.iter().map(|row| row.get::<_, Json<Value>>(0).0).collect())
+    }
+
+    /// Puts a price in place of the built-in one, or of one put there before.
+    pub async fn set_price(&self, provider: Provider, model: &str, price: &Value, actor: &str) -> Result<()> {
+        let mut client = self.work().await?;
+        let transaction = client.transaction().await.map_err(fault)?;
+        let of = [(&provider.as_str() as _, Type::TEXT), (&model as _, Type::TEXT), (&Json(price) as _, Type::JSONB)];
+        let before = transaction
+            .query_typed("select price from prices where provider = $1 and model = $2", &of[..2])
+            .await
+            .map_err(fault)?;
+        transaction
+            .execute_typed(
+                "insert into prices (provider, model, price) values ($1, $2, $3)
+                 on conflict (provider, model) do update set price = excluded.price, updated_at = now()",
+                &of,
+            )
+            .await
+            .map_err(fault)?;
+        let change = Change {
+            actor,
+            action: "price.set",
+            subject: model,
+            before: before.first().map(|row| row.get::<_, Json<Value>>(0).0),
+            after: Some(price.clone()),
+        };
+        audit::write(&transaction, change).await?;
+        transaction.commit().await.map_err(fault)
+    }
+
+    /// Gives a model its built-in price back.
+    pub async fn unset_price(&self, provider: Provider, model: &str, actor: &str) -> Result<()> {
+        let mut client = self.work().await?;
+        let transaction = client.transaction().await.map_err(fault)?;
+        let rows = transaction
+            .query_typed(
+                "delete from prices where provider = $1 and model = $2 returning price",
+                &[(&provider.as_str(), Type::TEXT), (&model, Type::TEXT)],
+            )
+            .await
+            .map_err(fault)?;
+        let Some(row) = rows.first() else {
+            return Err(Error::new(Kind::NotFound, format!("{model} has no price of its own")));
+        };
+        let before = Some(row.get::<_, Json<Value>>(0).0);
+        let change = Change { actor, action: "price.unset", subject: model, before, after: None };
+        audit::write(&transaction, change).await?;
+        transaction.commit().await.map_err(fault)
+    }
+}

@@ -1,0 +1,128 @@
+//! The settlement: ledger rows written and leases freed, after the last byte.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::{Json, Type};
+
+use super::{Lanes, Store, fault};
+use crate::{
+    error::Result,
+    id::{AccountId, KeyId, RequestId},
+    protocol::Operation,
+};
+
+/// How a claimed request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The caller got a whole answer.
+    Completed,
+    /// The upstream failed, before or in the middle of its answer.
+    Failed,
+    /// The upstream refused what the caller asked.
+    Refused,
+    /// The caller hung up.
+    Cancelled,
+}
+
+/// One ledger row. The fields are the table's columns.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// The request.
+    pub id: RequestId,
+    /// When it came.
+    pub started_at: Timestamp,
+    /// The key.
+    pub key_id: KeyId,
+    /// The account that served last.
+    pub account_id: AccountId,
+    /// The key's pool.
+    pub pool: String,
+    /// The provider.
+    pub provider: &'static str,
+    /// What the path asked.
+    pub operation: Operation,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// The model that answered.
+    pub served_model: Option<String>,
+    /// Whether the answer was a stream.
+    pub stream: bool,
+    /// The session, as the hash that affinity goes by.
+    pub session: Option<String>,
+    /// The client's user agent, cut short.
+    pub client: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// The status the caller saw; `None` when it saw none.
+    pub http_status: Option<u16>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// Every attempt, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+    /// Tokens; `None` where nothing was ever said.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The cost, in millionths of a USD.
+    pub cost_micros: i64,
+    /// Whether any figure is our estimate.
+    pub estimated: bool,
+    /// Whether the model has no price of its own.
+    pub unpriced: bool,
+    /// From the request's arrival to the first output.
+    pub first_token_ms: Option<u32>,
+    /// From the request's arrival to the end.
+    pub duration_ms: u32,
+    /// What the upstream calls the request.
+    pub upstream_request_id: Option<String>,
+}
+
+/// One attempt of a request.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptRecord {
+    /// The account tried.
+    pub account: AccountId,
+    /// What came of it: `delivered`, or why it did not.
+    pub verdict: &'static str,
+    /// The upstream's status; `None` when there was no answer.
+    pub status: Option<u16>,
+    /// How long it took, up to the decision.
+    pub took_ms: u32,
+}
+
+/// Tokens by kind, as columns.
+#[derive(Debug, Clone, Default, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the ledger's columns, which the migration explains")]
+pub struct Tokens {
+    pub input_tokens: Option<u64>,
+    pub cache_read_tokens: Option<u64>,
+    pub cache_write_5m_tokens: Option<u64>,
+    pub cache_write_1h_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    pub thinking_tokens: Option<u64>,
+    pub tool_use_tokens: Option<u64>,
+    pub searches: Option<u64>,
+}
+
+impl Store {
+    /// Writes a record and frees its lease. Writing it twice changes nothing.
+    pub async fn settle(&self, record: Record) -> Result<()> {
+        self.settlements.submit(record).await
+    }
+}
+
+type SettleRun = Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
+
+pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Vec<Record>) -> SettleRun + Send + Sync + 'static + use<> {
+    let lanes = Arc::clone(lanes);
+    move |records| {
+        let lanes = Arc::clone(&lanes);
+        Box::pin(async move {
+            let client = lanes.work().await?;
+            client.query_typed("select settle($1)", &[(&Json(&records), Type::JSONB)]).await.map_err(fault)?;
+            Ok(vec![(); records.len()])
+        })
+    }
+}
