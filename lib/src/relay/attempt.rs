@@ -1,0 +1,168 @@
+//! One attempt on one account: send, hold the beginning of the answer, judge it.
+
+use std::{borrow::Cow, time::Instant};
+
+use bytes::Bytes;
+use http::Method;
+use tokio::time::timeout;
+
+use super::{Arrival, hold::{self, Held}, open::Open};
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+    gateway::Context,
+    pool::Account,
+    protocol::{Penalty, Verdict, strip_key, to_upstream},
+    upstream::{Outgoing, address},
+};
+
+/// What came of an attempt.
+pub(super) enum Outcome {
+    /// The caller may see this.
+    Committed(Held),
+    /// Another account may do better.
+    Elsewhere {
+        /// What this account pays; `None`: it merely cannot serve this request.
+        penalty: Option<Penalty>,
+        /// Its answer, if it gave one.
+        held: Option<Held>,
+    },
+}
+
+pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, open: &mut Open) -> Outcome {
+    let began = Instant::now();
+    let outgoing = match outgoing(cx, arrival, account) {
+        Ok(outgoing) => outgoing,
+        Err(error) => {
+            tracing::error!(account = %account.id, %error, "an account's credential or address cannot be used");
+            let reason = error.message.into_owned();
+            open.attempted(&account.id, "needs_auth", None, began.elapsed());
+            set_back(cx, arrival, account, &Penalty::NeedsAuth, reason);
+            return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
+        }
+    };
+    open.sent();
+    let patience = cx.gateway.policy.first_byte_timeout;
+    let answer = timeout(patience, async {
+        let response = cx.gateway.upstream.send(outgoing).await.map_err(|error| cause(&error))?;
+        hold::hold(response, &arrival.demand).await
+    });
+    let (held, verdict) = match answer.await {
+        Ok(Ok(held)) => held,
+        Ok(Err(reason)) => return unreachable(cx, arrival, account, open, (reason, began)),
+        Err(_) => return unreachable(cx, arrival, account, open, ("no answer in time".to_owned(), began)),
+    };
+    let status = Some(held.status.as_u16());
+    match verdict {
+        Verdict::Deliver | Verdict::CallersFault => {
+            open.attempted(&account.id, "delivered", status, began.elapsed());
+            if account.health.failures > 0 && verdict == Verdict::Deliver {
+                recover(cx, account);
+            }
+            Outcome::Committed(held)
+        }
+        Verdict::Unsuited => {
+            open.attempted(&account.id, "unsuited", status, began.elapsed());
+            Outcome::Elsewhere { penalty: None, held: Some(held) }
+        }
+        Verdict::Failover(penalty) => {
+            open.attempted(&account.id, penalty.name(), status, began.elapsed());
+            set_back(cx, arrival, account, &penalty, held.reason());
+            Outcome::Elsewhere { penalty: Some(penalty), held: Some(held) }
+        }
+    }
+}
+
+fn unreachable(
+    cx: &Context,
+    arrival: &Arrival,
+    account: &Account,
+    open: &mut Open,
+    (reason, began): (String, Instant),
+) -> Outcome {
+    open.attempted(&account.id, Penalty::Unreachable.name(), None, began.elapsed());
+    set_back(cx, arrival, account, &Penalty::Unreachable, reason);
+    Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }
+}
+
+/// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
+    let setback = account.health.after(penalty, &reason, &cx.gateway.policy.cooldown, clock::now());
+    tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
+    let (cx_then, id, family) = (cx.clone(), account.id.clone(), arrival.family());
+    cx.background.spawn(async move {
+        if let Err(error) = cx_then.gateway.store.set_back(&id, &family, &setback, &reason).await {
+            tracing::error!(account = %id, %error, "an account's setback could not be kept");
+        }
+        cx_then.gateway.forget_snapshot();
+    });
+}
+
+fn recover(cx: &Context, account: &Account) {
+    let (cx_then, id) = (cx.clone(), account.id.clone());
+    cx.background.spawn(async move {
+        if let Err(error) = cx_then.gateway.store.recover(&id, false).await {
+            tracing::error!(account = %id, %error, "an account's recovery could not be kept");
+        }
+        cx_then.gateway.forget_snapshot();
+    });
+}
+
+/// The request as this account's upstream gets it: the caller's bytes, the account's credential and address, and where
+/// the account maps the model's name, that name.
+fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoing> {
+    let demand = &arrival.demand;
+    let credential = cx.gateway.unseal(account).map_err(|why| {
+        Error::new(Kind::Internal, "the stored credential cannot be opened with this gateway's keys").with_source(why)
+    })?;
+    let mut headers = to_upstream(&arrival.headers);
+    demand.provider.authorize(&mut headers, &credential)?;
+    let mapped = demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);
+    let mut path = Cow::Borrowed(arrival.uri.path());
+    let mut body = arrival.body.clone();
+    if let Some((asked, to)) = mapped {
+        match &demand.model_span {
+            Some(span) => body = replace(&body, span.clone(), to),
+            None => path = rename_in_path(&path, asked, to).into(),
+        }
+    }
+    let query = arrival.uri.query().and_then(strip_key).map_or_else(String::new, |query| format!("?{query}"));
+    Ok(Outgoing {
+        method: arrival.method.clone(),
+        url: address(account.base_url(), &[&path, query.as_str()].concat())?,
+        headers,
+        body: if arrival.method == Method::GET { Bytes::new() } else { body },
+    })
+}
+
+/// The body with another model's name, and no other byte changed.
+fn replace(body: &Bytes, span: std::ops::Range<usize>, model: &str) -> Bytes {
+    let name = serde_json::Value::from(model).to_string();
+    [&body[..span.start], name.as_bytes(), &body[span.end..]].concat().into()
+}
+
+/// `/v1beta/models/NAME:verb` with another name.
+fn rename_in_path(path: &str, asked: &str, to: &str) -> String {
+    path.replacen(&format!("/{asked}"), &format!("/{to}"), 1)
+}
+
+impl Penalty {
+    /// The word for it in the ledger and in logs.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Exhausted { .. } => "exhausted",
+            Self::NeedsAuth => "needs_auth",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A health check: the cheapest call that needs a good credential, made with an account's own.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue, Method};
+use tokio::time::timeout;
+
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+    gateway::Context,
+    pool::Account,
+    protocol::{Answer, Penalty, Provider, Verdict},
+    upstream::{Outgoing, address},
+};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a check found.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) ok: bool,
+    pub(crate) status: Option<u16>,
+    pub(crate) message: String,
+    pub(crate) took_ms: u64,
+}
+
+/// Lists the models with the account's credential, and keeps what that teaches of its health.
+pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
+    let began = Instant::now();
+    let answered = match outgoing(cx, account) {
+        Ok(outgoing) => timeout(PATIENCE, read(cx, outgoing)).await.unwrap_or(Err("no answer in time".to_owned())),
+        Err(error) => return Err(error),
+    };
+    let store = &cx.gateway.store;
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (status, penalty, message) = match answered {
+        Ok((status, headers, body)) => {
+            let answer = Answer { status, headers: &headers, body: &body };
+            let penalty = match (status.is_success(), account.provider.judge(&answer, clock::now())) {
+                (false, Verdict::Failover(penalty)) => Some(penalty),
+                _ => None,
+            };
+            (Some(status.as_u16()), penalty, format!("the upstream answered {status}"))
+        }
+        Err(reason) => (None, Some(Penalty::Unreachable), reason),
+    };
+    match &penalty {
+        None => store.recover(&account.id, true).await?,
+        Some(penalty) => {
+            let setback = account.health.after(penalty, &message, &cx.gateway.policy.cooldown, clock::now());
+            store.set_back(&account.id, "", &setback, &message).await?;
+        }
+    }
+    Ok(Finding { ok: penalty.is_none(), status, message, took_ms })
+}
+
+async fn read(cx: &Context, outgoing: Outgoing) -> Result<(http::StatusCode, HeaderMap, bytes::Bytes), String> {
+    let response = cx.gateway.upstream.send(outgoing).await.map_err(|error| super::attempt::cause(&error))?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.bytes().await.map_err(|error| super::attempt::cause(&error))?;
+    Ok((status, headers, body))
+}
+
+fn outgoing(cx: &Context, account: &Account) -> Result<Outgoing> {
+    let credential = cx.gateway.unseal(account).map_err(|why| {
+        Error::new(Kind::Conflict, "the stored credential cannot be opened with this gateway's keys").with_source(why)
+    })?;
+    let mut headers = HeaderMap::new();
+    let path = match account.provider {
+        Provider::Anthropic => {
+            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+            "/v1/models?limit=1"
+        }
+        Provider::Gemini => "/v1beta/models?pageSize=1",
+    };
+    account.provider.authorize(&mut headers, &credential)?;
+    Ok(Outgoing {
+        method: Method::GET,
+        url: address(account.base_url(), path)?,
+        headers,
+        body: bytes::Bytes::new(),
+    })
+}

@@ -1,0 +1,194 @@
+//! The answer's bytes on their way to the caller: untouched, chunk by chunk, with the meter reading beside them.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context as Task, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{hold::Held, open::Open};
+use crate::{
+    error::{BoxError, Error, Kind},
+    protocol::{Demand, Form, PING, Provider},
+};
+
+/// A client is never left in silence longer than this, where its protocol has a word for "still here".
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// Time for what was sent to leave the process before a connection is broken off.
+const BREAK_AFTER: Duration = Duration::from_millis(20);
+
+/// The body of a relayed answer.
+pub(super) struct Flow {
+    held: VecDeque<Bytes>,
+    rest: Option<reqwest::Body>,
+    open: Open,
+    idle: Timer,
+    /// Set where the caller reads plain server-sent events of a kind that has pings and errors of its own.
+    events: Option<Events>,
+    /// Whether an end without the sign of its form is a fault: true of streams.
+    must_end_well: bool,
+    state: State,
+}
+
+struct Events {
+    provider: Provider,
+    ping: Timer,
+}
+
+struct Timer {
+    every: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+enum State {
+    Flowing,
+    /// The caller must notice that the answer is not whole: the connection is about to be broken off.
+    Breaking(Pin<Box<Sleep>>),
+    Done,
+}
+
+impl Flow {
+    /// An answer that is metered. `plain`: its bytes are not compressed.
+    pub(super) fn new(idle: Duration, demand: &Demand, plain: bool, held: Held, open: Open) -> Self {
+        let mut flow = Self::plain(idle, held, open);
+        let speaks = plain && demand.provider == Provider::Anthropic && demand.form == Form::Sse;
+        flow.events = speaks.then(|| Events { provider: demand.provider, ping: Timer::new(PING_EVERY) });
+        flow.must_end_well = demand.form != Form::Json;
+        flow
+    }
+
+    /// An answer that merely passes through.
+    pub(super) fn plain(idle: Duration, held: Held, open: Open) -> Self {
+        Self {
+            held: held.chunks,
+            rest: held.rest.map(reqwest::Body::from),
+            open,
+            idle: Timer::new(idle),
+            events: None,
+            must_end_well: false,
+            state: State::Flowing,
+        }
+    }
+
+    fn poll_bytes(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        if let Some(chunk) = self.held.pop_front() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        match Pin::new(rest).poll_frame(task) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err("the upstream broke off its answer".to_owned()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if self.idle.poll(task).is_ready() => {
+                Poll::Ready(Some(Err("the upstream fell silent".to_owned())))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// A word of ours, where the protocol has one and it may stand here.
+    fn poll_ping(&mut self, task: &mut Task<'_>) -> Poll<Bytes> {
+        let Some(events) = &mut self.events else { return Poll::Pending };
+        ready!(events.ping.poll(task));
+        events.ping.reset();
+        // Polled again so that the timer wakes us.
+        let _pending = events.ping.poll(task);
+        if self.open.between_events() { Poll::Ready(Bytes::from_static(PING)) } else { Poll::Pending }
+    }
+
+    /// The upstream is gone in the middle of its answer. The caller is told in the protocol's own words, or by a broken
+    /// connection; never by a clean end. Gives the words.
+    fn cut(&mut self, reason: String) -> Option<Bytes> {
+        self.rest = None;
+        let Some(events) = &self.events else {
+            self.state = State::Breaking(Box::pin(sleep(BREAK_AFTER)));
+            self.open.failed(reason);
+            return None;
+        };
+        self.state = State::Done;
+        let error = Error::new(Kind::Unavailable, reason.clone());
+        let event = events.provider.error_event(Form::Sse, &error).unwrap_or_default();
+        // Half an event is ended first, so that ours is not read as a part of it.
+        let event = if self.open.between_events() { event } else { [b"\n\n", &event[..]].concat().into() };
+        self.open.failed(reason);
+        Some(event)
+    }
+}
+
+impl Body for Flow {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
+        loop {
+            match &mut this.state {
+                State::Done => return Poll::Ready(None),
+                State::Breaking(wait) => {
+                    ready!(wait.as_mut().poll(task));
+                    this.state = State::Done;
+                    return Poll::Ready(Some(Err("the upstream broke off its answer".into())));
+                }
+                State::Flowing => {}
+            }
+            match this.poll_bytes(task) {
+                Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => {}
+                Poll::Ready(Some(Ok(bytes))) => {
+                    this.open.see(&bytes);
+                    this.idle.reset();
+                    this.events.iter_mut().for_each(|events| events.ping.reset());
+                    return data(bytes);
+                }
+                Poll::Ready(None) if this.must_end_well && !this.open.has_ended() => {
+                    if let Some(event) = this.cut("the upstream ended its answer early".to_owned()) {
+                        return data(event);
+                    }
+                }
+                Poll::Ready(None) => {
+                    this.open.completed();
+                    this.state = State::Done;
+                }
+                Poll::Ready(Some(Err(reason))) => {
+                    if let Some(event) = this.cut(reason) {
+                        return data(event);
+                    }
+                }
+                Poll::Pending => return this.poll_ping(task).map(|ping| Some(Ok(Frame::data(ping)))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        // A server that has sent as many bytes as it announced drops the body without asking for its end.
+        let all_sent = self.held.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream);
+        if all_sent || (self.must_end_well && self.open.has_ended()) {
+            self.open.completed();
+        }
+    }
+}
+
+impl Timer {
+    fn new(every: Duration) -> Self {
+        Self { every, sleep: Box::pin(sleep(every)) }
+    }
+
+    fn reset(&mut self) {
+        self.sleep.as_mut().reset(Instant::now() + self.every);
+    }
+
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        self.sleep.as_mut().poll(task)
+    }
+}

@@ -1,0 +1,107 @@
+//! Holds an answer back until it is clear whether the caller may see it. What is held goes out first, unchanged.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::{
+    clock,
+    protocol::{Answer, Demand, Form, Beginning, Verdict},
+};
+
+use super::attempt::cause;
+
+/// The longest text of an upstream that is kept as the reason of a setback.
+const REASON_CHARS: usize = 300;
+
+/// An answer whose beginning has been read.
+pub(super) struct Held {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// What has been read.
+    pub(super) chunks: VecDeque<Bytes>,
+    /// What is still to come; `None` when all has been read.
+    pub(super) rest: Option<reqwest::Response>,
+    /// The beginning, unpacked, where it was an error.
+    error: Vec<u8>,
+}
+
+/// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or the first bytes. The error
+/// is the reason why nothing came.
+pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Result<(Held, Verdict), String> {
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    let mut beginning = Beginning::new(&headers);
+    let mut chunks = VecDeque::new();
+    let mut ended = false;
+    let decided = loop {
+        if let Some(verdict) = first_event_verdict(status, &headers, &beginning, demand) {
+            break Some(verdict);
+        }
+        let enough = match demand.form {
+            _ if !status.is_success() => beginning.is_full(),
+            Form::Json => !chunks.is_empty(),
+            Form::Sse | Form::JsonArray => beginning.is_full(),
+        };
+        if enough || ended {
+            break None;
+        }
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                beginning.see(&chunk);
+                chunks.push_back(chunk);
+            }
+            Ok(None) => ended = true,
+            // Nothing has reached the caller yet, so this attempt can be made elsewhere.
+            Err(error) => return Err(cause(&error)),
+        }
+    };
+    let verdict = decided.unwrap_or_else(|| {
+        let answer = Answer { status, headers: &headers, body: beginning.plain() };
+        if status.is_success() { Verdict::Deliver } else { demand.provider.judge(&answer, clock::now()) }
+    });
+    let error = if verdict == Verdict::Deliver { Vec::new() } else { beginning.plain().to_vec() };
+    Ok((Held { status, headers, chunks, rest: (!ended).then_some(response), error }, verdict))
+}
+
+/// What a stream's first event means, once it is there.
+fn first_event_verdict(
+    status: StatusCode,
+    headers: &HeaderMap,
+    beginning: &Beginning,
+    demand: &Demand,
+) -> Option<Verdict> {
+    if !status.is_success() {
+        return None;
+    }
+    let first = beginning.first(demand.form)?;
+    let answer = Answer { status, headers, body: &first.data };
+    Some(demand.provider.judge_event(first.name.as_deref(), &answer, clock::now()))
+}
+
+impl Held {
+    /// What the upstream gave as the reason, in one line.
+    pub(super) fn reason(&self) -> String {
+        #[derive(Deserialize)]
+        struct Body {
+            error: Message,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            message: String,
+        }
+        let body = self.error.strip_prefix(b"event: error\ndata: ").unwrap_or(&self.error);
+        let message = serde_json::Deserializer::from_slice(body).into_iter::<Body>().next();
+        match message {
+            Some(Ok(body)) => format!("{}: {}", self.status.as_u16(), one_line(&body.error.message)),
+            _ => format!("status {}", self.status.as_u16()),
+        }
+    }
+}
+
+/// Without control characters, which a log or a terminal would obey, and cut short.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS).collect()
+}

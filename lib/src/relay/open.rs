@@ -1,0 +1,309 @@
+//! An open request: what is known of it so far, and the promise that it ends as one row of the ledger.
+//!
+//! The row is written by a task that was handed to the host before anything was claimed. It is told the row when the
+//! request ends, and an [`Open`] that is dropped ends it: so a caller who hangs up, at whatever point, is on the books.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, time::sleep};
+
+use super::Arrival;
+use crate::{
+    gateway::{Context, Gateway, Snapshot},
+    id::AccountId,
+    ledger::PriceTable,
+    protocol::{Ending, Form, Meter, Tally, Usage},
+    store::{AttemptRecord, Draft, Record, Status, Tokens},
+};
+
+/// A lease lives 45 seconds; it is renewed well before.
+const RENEW_EVERY: Duration = Duration::from_secs(15);
+/// Tries to write a row before it is left to the log.
+const SETTLE_TRIES: u32 = 8;
+/// A user agent is kept up to here.
+const CLIENT_CHARS: usize = 120;
+
+/// A request between its claim and its last byte.
+pub(super) struct Open {
+    record: Record,
+    began: Instant,
+    input_estimate: u64,
+    /// Whether a claim was granted: only then is there a row.
+    granted: bool,
+    /// From the arrival to the first claim that was granted.
+    admitted: Option<Duration>,
+    /// Whether an upstream may have seen the request.
+    sent: bool,
+    /// The status is final; until then a drop means that the caller hung up.
+    ended: bool,
+    meter: Option<Box<dyn Meter>>,
+    /// Prices as they were when the request came.
+    snapshot: Arc<Snapshot>,
+    tell: Option<oneshot::Sender<Record>>,
+}
+
+impl Open {
+    /// Hands the settlement to the host.
+    pub(super) fn new(cx: &Context, arrival: &Arrival, snapshot: Arc<Snapshot>) -> Self {
+        let (tell, told) = oneshot::channel();
+        cx.background.spawn(settle(Arc::clone(&cx.gateway), arrival.id.clone(), told));
+        Self {
+            record: blank(arrival),
+            began: arrival.began,
+            input_estimate: arrival.demand.input_estimate,
+            granted: false,
+            admitted: None,
+            sent: false,
+            ended: false,
+            meter: None,
+            snapshot,
+            tell: Some(tell),
+        }
+    }
+
+    /// An account is taken.
+    pub(super) fn granted(&mut self, account: &AccountId) {
+        self.granted = true;
+        self.admitted.get_or_insert_with(|| self.began.elapsed());
+        self.record.account_id = account.clone();
+    }
+
+    /// The request is about to leave: from here on an upstream may charge for it.
+    pub(super) fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// An attempt is decided.
+    pub(super) fn attempted(&mut self, account: &AccountId, verdict: &'static str, status: Option<u16>, took: Duration) {
+        let took_ms = millis(took);
+        self.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms });
+        if verdict != "delivered" {
+            // An upstream that refused has charged nothing.
+            self.sent = false;
+        }
+    }
+
+    /// Attempts so far.
+    pub(super) fn attempts(&self) -> usize {
+        self.record.attempts.len()
+    }
+
+    /// The gateway's own part of the time so far, and the upstream's.
+    pub(super) fn timing(&self) -> (Duration, Duration) {
+        let admitted = self.admitted.unwrap_or_default();
+        (admitted, self.began.elapsed().saturating_sub(admitted))
+    }
+
+    /// The caller is shown an answer: `meter` counts it.
+    pub(super) fn answering(&mut self, status: u16, upstream_request_id: Option<String>, meter: Box<dyn Meter>) {
+        self.record.http_status = Some(status);
+        self.record.upstream_request_id = upstream_request_id;
+        self.meter = Some(meter);
+    }
+
+    /// Bytes of the answer, on their way to the caller.
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        let Some(meter) = &mut self.meter else { return };
+        meter.see(bytes);
+        if self.record.first_token_ms.is_none() && meter.first_output() {
+            self.record.first_token_ms = Some(millis(self.began.elapsed()));
+        }
+    }
+
+    /// Whether an event of ours may follow what the caller has got.
+    pub(super) fn between_events(&self) -> bool {
+        self.meter.as_ref().is_some_and(|meter| meter.between_events())
+    }
+
+    /// Whether the answer has ended by itself: with the sign of its form, or with an error of its own.
+    pub(super) fn has_ended(&self) -> bool {
+        self.meter.as_ref().is_none_or(|meter| meter.tally().ending != Ending::Cut)
+    }
+
+    /// The caller has got a refusal of the upstream, whole.
+    pub(super) fn refused(&mut self, reason: String) {
+        self.end(Status::Refused, Some(reason));
+    }
+
+    /// The upstream gave no answer, or broke off.
+    pub(super) fn failed(&mut self, reason: impl Into<String>) {
+        self.end(Status::Failed, Some(reason.into()));
+    }
+
+    /// The caller has got everything.
+    pub(super) fn completed(&mut self) {
+        self.end(Status::Completed, None);
+    }
+
+    /// What the caller's status was, for an answer without a meter.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.record.http_status = Some(status);
+    }
+
+    fn end(&mut self, status: Status, error: Option<String>) {
+        if !self.ended {
+            self.ended = true;
+            self.record.status = status;
+            self.record.error = error;
+        }
+    }
+
+    /// The row, as the request now stands.
+    fn close(&mut self) -> Record {
+        let tally = self.meter.as_ref().map(|meter| meter.tally());
+        if let Some(Tally { ending: Ending::Failed { kind, message }, .. }) = &tally {
+            self.record.status = Status::Failed;
+            self.record.error = Some(format!("{kind}: {message}"));
+        }
+        let (usage, model) = match tally {
+            Some(Tally { usage, model, .. }) => (usage, model),
+            // The caller hung up while an upstream was at work, and what it used nobody will ever say.
+            None if self.sent && !self.ended => (Some(Usage::estimate(self.input_estimate)), None),
+            None => (None, None),
+        };
+        self.record.served_model = model;
+        if let Some(usage) = usage {
+            self.price(&usage);
+        }
+        self.record.duration_ms = millis(self.began.elapsed());
+        self.record.clone()
+    }
+
+    fn price(&mut self, usage: &Usage) {
+        let record = &mut self.record;
+        let provider = crate::protocol::Provider::parse(record.provider).expect("a record holds a provider's word");
+        let asked = record.model.as_deref().unwrap_or_default();
+        let priced = self.snapshot.prices.price(provider, asked, record.served_model.as_deref(), usage);
+        record.cost_micros = priced.cost.0;
+        record.unpriced = priced.unpriced;
+        record.estimated = usage.estimated;
+        record.tokens = Tokens {
+            input_tokens: Some(usage.input),
+            cache_read_tokens: Some(usage.cache_read),
+            cache_write_5m_tokens: Some(usage.cache_write_5m),
+            cache_write_1h_tokens: Some(usage.cache_write_1h),
+            output_tokens: Some(usage.output),
+            thinking_tokens: Some(usage.thinking),
+            tool_use_tokens: Some(usage.tool_use),
+            searches: Some(usage.searches),
+        };
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take().filter(|_| self.granted) {
+            // The settlement is only gone when the process is; then the lease's end records the request.
+            let _gone = tell.send(self.close());
+        }
+    }
+}
+
+/// Keeps the lease while the request is open, then writes its row.
+async fn settle(gateway: Arc<Gateway>, id: crate::id::RequestId, mut told: oneshot::Receiver<Record>) {
+    let record = loop {
+        tokio::select! {
+            record = &mut told => break record,
+            () = sleep(RENEW_EVERY) => {
+                if let Err(error) = gateway.store.renew(id.clone()).await {
+                    tracing::warn!(request = %id, %error, "a lease could not be renewed");
+                }
+            }
+        }
+    };
+    // Nothing was claimed.
+    let Ok(record) = record else { return };
+    log(&record);
+    for attempt in 0..SETTLE_TRIES {
+        match gateway.store.settle(record.clone()).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(request = %id, attempt, %error, "a ledger row could not be written"),
+        }
+        sleep(Duration::from_millis(250 << attempt.min(5))).await;
+    }
+    // Everything that is needed to write the row later.
+    let record = serde_json::to_string(&record).unwrap_or_default();
+    tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
+}
+
+fn log(record: &Record) {
+    tracing::info!(
+        request = %record.id,
+        key = %record.key_id,
+        account = %record.account_id,
+        model = record.model.as_deref().unwrap_or("-"),
+        status = ?record.status,
+        http_status = record.http_status.unwrap_or_default(),
+        attempts = record.attempts.len(),
+        first_token_ms = record.first_token_ms,
+        took_ms = record.duration_ms,
+        input = record.tokens.input_tokens,
+        output = record.tokens.output_tokens,
+        cost_micros = record.cost_micros,
+        "request settled"
+    );
+}
+
+fn blank(arrival: &Arrival) -> Record {
+    Record {
+        id: arrival.id.clone(),
+        started_at: arrival.at,
+        key_id: arrival.key.id.clone(),
+        account_id: AccountId::from(String::new()),
+        pool: arrival.key.pool.clone(),
+        provider: arrival.demand.provider.as_str(),
+        operation: arrival.demand.operation,
+        model: arrival.demand.model.clone(),
+        served_model: None,
+        stream: arrival.demand.form != Form::Json,
+        session: arrival.session(),
+        client: client(arrival),
+        status: Status::Cancelled,
+        http_status: None,
+        error: None,
+        attempts: Vec::new(),
+        tokens: Tokens::default(),
+        cost_micros: 0,
+        estimated: false,
+        unpriced: false,
+        first_token_ms: None,
+        duration_ms: 0,
+        upstream_request_id: None,
+    }
+}
+
+/// What the request is recorded as should this instance die: its prompt, by estimate.
+pub(super) fn draft(arrival: &Arrival, prices: &PriceTable) -> Draft {
+    let blank = blank(arrival);
+    let usage = Usage::estimate(arrival.demand.input_estimate);
+    let priced = prices.price(arrival.demand.provider, blank.model.as_deref().unwrap_or_default(), None, &usage);
+    Draft {
+        id: blank.id,
+        started_at: blank.started_at,
+        key_id: blank.key_id,
+        pool: blank.pool,
+        provider: blank.provider,
+        operation: blank.operation,
+        model: blank.model,
+        stream: blank.stream,
+        session: blank.session,
+        client: blank.client,
+        input_tokens: usage.input,
+        cost_micros: priced.cost.0,
+        estimated: true,
+        unpriced: priced.unpriced,
+        attempts: [],
+    }
+}
+
+fn client(arrival: &Arrival) -> Option<String> {
+    let agent = arrival.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
+    Some(agent.chars().take(CLIENT_CHARS).collect())
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
