@@ -1,0 +1,338 @@
+//! `/api/accounts`: add, list, change, pause, check and remove accounts.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::{Query, today}};
+use crate::{
+    access::Caller,
+    clock,
+    credential::Credential,
+    error::Result,
+    gateway::{Context, Gateway},
+    http::{Request, Response},
+    id::AccountId,
+    pool::{Account, Health},
+    protocol::Provider,
+    relay::check,
+    secret::Secret,
+    store::{Per, Use},
+};
+
+const LOWEST_PRIORITY: i32 = 1_000;
+const HEAVIEST: i32 = 1_000_000;
+const MOST_IN_FLIGHT: i32 = 1_000_000;
+const MOST_MAPPED: usize = 200;
+
+pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
+    let caller = caller(cx, request.headers()).await?;
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    match (method, segments(&uri).as_slice()) {
+        (Method::POST, ["api", "accounts"]) => add(cx, &caller, fields(request).await?).await,
+        (Method::GET, ["api", "accounts"]) => list(cx, &caller, &Query::of(&uri)).await,
+        (Method::GET, ["api", "accounts", id]) => one(cx, &caller, &named(id)).await,
+        (Method::PATCH, ["api", "accounts", id]) => change(cx, &caller, &named(id), fields(request).await?).await,
+        (Method::DELETE, ["api", "accounts", id]) => remove(cx, &caller, &named(id)).await,
+        (Method::POST, ["api", "accounts", id, "check"]) => checked(cx, &caller, &named(id)).await,
+        (Method::POST, ["api", "accounts", id, act @ ("pause" | "resume" | "reset")]) => {
+            act_on(cx, &caller, &named(id), act).await
+        }
+        (_, ["api", "accounts"] | ["api", "accounts", _]) => Err(no_such_method()),
+        (_, ["api", "accounts", _, "check" | "pause" | "resume" | "reset"]) => Err(no_such_method()),
+        _ => Err(no_such_path()),
+    }
+}
+
+async fn add(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response> {
+    caller.may_manage()?;
+    let now = clock::now();
+    let provider = body.word("provider", Provider::parse, "`anthropic`, `gemini`")?;
+    let name = body.name_text("name")?;
+    let mut account = Account {
+        id: AccountId::new(now),
+        provider: body.required("provider", provider)?,
+        name: body.required("name", name)?,
+        pool: "default".to_owned(),
+        base_url: None,
+        sealed: Vec::new(),
+        credential_kind: String::new(),
+        credential_hint: String::new(),
+        priority: 0,
+        weight: 1,
+        max_in_flight: None,
+        models: Vec::new(),
+        model_map: BTreeMap::new(),
+        note: String::new(),
+        paused: false,
+        health: Health::ready(),
+        cooling_families: BTreeMap::new(),
+        in_flight: 0,
+        last_error: None,
+        last_checked_at: None,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let given = apply(&cx.gateway, &mut account, &mut body)?;
+    body.required("credential", given)?;
+    body.finish()?;
+    cx.gateway.store.add_account(&account, caller.name()).await?;
+    cx.gateway.forget_snapshot();
+    reply::json(StatusCode::CREATED, &view(&account, None, now))
+}
+
+async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> {
+    caller.may_view()?;
+    let limit = query.limit()?;
+    let now = clock::now();
+    let store = &cx.gateway.store;
+    let (accounts, used) = tokio::try_join!(store.accounts(), store.usage_since(Per::Account, today(now)))?;
+    let wanted = |name: &str, value: &str| query.text(name).is_none_or(|wanted| wanted == value);
+    let page: Vec<_> = accounts
+        .iter()
+        .rev()
+        .filter(|account| wanted("provider", account.provider.as_str()) && wanted("pool", &account.pool))
+        .filter(|account| wanted("state", account.state(now).as_str()))
+        .skip_while(|account| query.text("cursor").is_some_and(|cursor| account.id.as_str() >= cursor.as_str()))
+        .take(usize::try_from(limit).unwrap_or(0))
+        .collect();
+    let next = query.next(&page, limit, |account| account.id.as_str().to_owned());
+    let data: Vec<_> =
+        page.iter().map(|account| view(account, Some(used.get(account.id.as_str()).copied()), now)).collect();
+    reply::page(&data, next)
+}
+
+async fn one(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Response> {
+    caller.may_view()?;
+    shown(cx, cx.gateway.store.account(id).await?).await
+}
+
+async fn shown(cx: &Context, account: Account) -> Result<Response> {
+    let now = clock::now();
+    let used = cx.gateway.store.usage_since(Per::Account, today(now)).await?;
+    reply::ok(&view(&account, Some(used.get(account.id.as_str()).copied()), now))
+}
+
+async fn change(cx: &Context, caller: &Caller, id: &AccountId, mut body: Fields) -> Result<Response> {
+    caller.may_manage()?;
+    let changed = cx.gateway.store.change_account(id, caller.name(), "account.update", |account| {
+        if let Some(name) = body.name_text("name")? {
+            account.name = name;
+        }
+        if apply(&cx.gateway, account, &mut body)?.is_some() {
+            // Whatever was wrong was wrong with the old credential.
+            heal(account);
+        }
+        body.finish()
+    });
+    let account = changed.await?;
+    cx.gateway.forget_snapshot();
+    shown(cx, account).await
+}
+
+async fn act_on(cx: &Context, caller: &Caller, id: &AccountId, act: &str) -> Result<Response> {
+    caller.may_manage()?;
+    let action = ["account.", act].concat();
+    let changed = cx.gateway.store.change_account(id, caller.name(), &action, |account| {
+        match act {
+            "pause" => account.paused = true,
+            "resume" => account.paused = false,
+            _ => heal(account),
+        }
+        Ok(())
+    });
+    let account = changed.await?;
+    cx.gateway.forget_snapshot();
+    shown(cx, account).await
+}
+
+async fn remove(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Response> {
+    caller.may_manage()?;
+    cx.gateway.store.remove_account(id, caller.name()).await?;
+    cx.gateway.forget_snapshot();
+    Ok(reply::done())
+}
+
+async fn checked(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Response> {
+    caller.may_manage()?;
+    let account = cx.gateway.store.account(id).await?;
+    let finding = check(cx, &account).await?;
+    cx.gateway.forget_snapshot();
+    let account = cx.gateway.store.account(id).await?;
+    reply::ok(&json!({
+        "ok": finding.ok,
+        "status": finding.status,
+        "message": finding.message,
+        "took_ms": finding.took_ms,
+        "account": view(&account, None, clock::now()),
+    }))
+}
+
+fn heal(account: &mut Account) {
+    account.health = Health::ready();
+    account.cooling_families.clear();
+}
+
+/// Takes every field that can be given at the beginning and later. Answers whether a credential was among them.
+fn apply(gateway: &Gateway, account: &mut Account, body: &mut Fields) -> Result<Option<()>> {
+    if let Some(pool) = body.name_text("pool")? {
+        account.pool = pool;
+    }
+    if let Some(base_url) = body.nullable_text("base_url")? {
+        if let Some(url) = &base_url {
+            check_base_url(url, gateway.config.allow_insecure_upstreams).map_err(|why| body.wrong("base_url", why))?;
+        }
+        account.base_url = base_url;
+    }
+    if let Some(priority) = body.integer("priority", 0..=LOWEST_PRIORITY)? {
+        account.priority = priority;
+    }
+    if let Some(weight) = body.integer("weight", 1..=HEAVIEST)? {
+        account.weight = weight;
+    }
+    if let Some(cap) = body.nullable_integer("max_in_flight", 1..=MOST_IN_FLIGHT)? {
+        account.max_in_flight = cap;
+    }
+    if let Some(models) = body.globs("models")? {
+        account.models = models;
+    }
+    if let Some(map) = body.text_map("model_map", MOST_MAPPED)? {
+        account.model_map = map;
+    }
+    if let Some(note) = body.text("note")? {
+        account.note = note;
+    }
+    let Some(given) = body.object("credential")? else { return Ok(None) };
+    let credential = credential(given)?;
+    account.sealed = gateway.seal(account.id.as_str(), &credential);
+    account.credential_kind = credential.kind().to_owned();
+    account.credential_hint = credential.hint();
+    Ok(Some(()))
+}
+
+fn credential(mut given: Fields) -> Result<Credential> {
+    let kind = given.text("kind")?;
+    match given.required("kind", kind)?.as_str() {
+        "api_key" => {}
+        "oauth" => return Err(given.wrong("kind", "`oauth` is not supported yet; use an API key of the provider")),
+        _ => return Err(given.wrong("kind", "must be `api_key`")),
+    }
+    let key = given.name_text("api_key")?;
+    let key = given.required("api_key", key)?;
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(given.wrong("api_key", "must not hold spaces, line ends or other than ASCII characters"));
+    }
+    given.finish()?;
+    Ok(Credential::ApiKey(Secret::new(key)))
+}
+
+/// A base URL leads to a public host over TLS, and says nothing besides.
+fn check_base_url(text: &str, insecure: bool) -> Result<(), &'static str> {
+    let url = Url::parse(text).map_err(|_| "must be a URL, such as https://api.example.com")?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("must not hold a user, a query or a fragment");
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if insecure => {}
+        _ => return Err("must begin with https:// (ALLOW_INSECURE_UPSTREAMS=1 lifts this)"),
+    }
+    let private = match url.host() {
+        None => return Err("must name a host"),
+        Some(Host::Domain(name)) => ["localhost", "local", "internal"].contains(&name.rsplit('.').next().unwrap_or(name)),
+        Some(Host::Ipv4(ip)) => !is_public(ip.into()),
+        Some(Host::Ipv6(ip)) => !is_public(ip.into()),
+    };
+    if private && !insecure {
+        return Err("must not lead to a private address (ALLOW_INSECURE_UPSTREAMS=1 lifts this)");
+    }
+    Ok(())
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let reserved = a == 0 || a >= 240 || (a == 198 && (b == 18 || b == 19)) || (a == 192 && b == 0);
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || shared || reserved)
+        }
+        // Only global unicast, without the ranges in it that wrap an IPv4 address.
+        IpAddr::V6(ip) => {
+            let first = ip.segments();
+            (first[0] & 0xe000) == 0x2000 && first[0] != 0x2002 && !(first[0] == 0x2001 && first[1] < 0x200)
+        }
+    }
+}
+
+/// An account as it is shown. `used`: its use today, where that was asked for.
+fn view(account: &Account, used: Option<Option<Use>>, now: Timestamp) -> Value {
+    let cooling: Vec<_> = account
+        .cooling_families
+        .iter()
+        .map(|(family, until)| json!({ "family": family, "until": until }))
+        .collect();
+    let state = account.state(now);
+    let unwell = state == account.health.last;
+    let mut view = account.settings();
+    view["id"] = json!(account.id);
+    view["state"] = json!(state.as_str());
+    view["state_reason"] = json!(account.health.reason.as_deref().filter(|_| unwell));
+    view["state_until"] = json!(account.health.until.filter(|_| unwell));
+    view["cooling_families"] = json!(cooling);
+    view["in_flight"] = json!(account.in_flight);
+    view["last_error"] = json!(account.last_error);
+    view["last_checked_at"] = json!(account.last_checked_at);
+    view["created_at"] = json!(account.created_at);
+    view["updated_at"] = json!(account.updated_at);
+    if let Some(used) = used {
+        view["usage_today"] = json!(used.unwrap_or_default());
+        view["last_used_at"] = json!(used.and_then(|used| used.last_used_at));
+    }
+    view
+}
+
+fn named(id: &str) -> AccountId {
+    AccountId::from(id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_public_and_plain() {
+        for (url, insecure, good) in [
+            ("https://api.anthropic.com", false, true),
+            ("https://llm.example.com/prefix/", false, true),
+            ("https://8.8.8.8", false, true),
+            ("http://api.anthropic.com", false, false),
+            ("http://127.0.0.1:1234", true, true),
+            ("https://127.0.0.1", false, false),
+            ("https://0x7f.1", false, false),
+            ("https://10.0.0.1", false, false),
+            ("https://100.64.0.1", false, false),
+            ("https://169.254.169.254", false, false),
+            ("https://0.0.0.0", false, false),
+            ("https://[::1]", false, false),
+            ("https://[::ffff:10.0.0.1]", false, false),
+            ("https://[fd00::1]", false, false),
+            ("https://[2002:a00:1::]", false, false),
+            ("https://[2606:4700::1111]", false, true),
+            ("https://localhost", false, false),
+            ("https://db.internal", false, false),
+            ("https://user:pw@api.example.com", true, false),
+            ("https://api.example.com/?key=x", true, false),
+            ("https://api.example.com/#x", true, false),
+            ("file:///etc/passwd", true, false),
+            ("not a url", true, false),
+        ] {
+            assert_eq!(check_base_url(url, insecure).is_ok(), good, "{url}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The fields of a body, taken one by one; every error names its field, and one that nobody takes is an error too.
+
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
+
+use globset::Glob;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// A longer text is refused.
+const TEXT_CHARS: usize = 2_000;
+/// A longer list is refused.
+const LIST_LEN: usize = 200;
+
+/// An object whose fields are yet to be taken.
+pub(crate) struct Fields {
+    path: String,
+    map: Map<String, Value>,
+}
+
+impl Fields {
+    /// Reads a body that must be one JSON object; an empty body is an empty object.
+    pub(crate) fn read(body: &[u8]) -> Result<Self> {
+        let value = if body.is_empty() { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(body) };
+        match value {
+            Ok(Value::Object(map)) => Ok(Self { path: String::new(), map }),
+            Ok(_) => Err(Error::invalid("body", "must be a JSON object")),
+            Err(error) => Err(Error::invalid("body", format!("is not JSON: {error}"))),
+        }
+    }
+
+    /// Refuses what is left.
+    pub(crate) fn finish(self) -> Result<()> {
+        match self.map.keys().next() {
+            Some(name) => Err(self.wrong(name, "there is no such field")),
+            None => Ok(()),
+        }
+    }
+
+    /// The whole object, for what is checked elsewhere.
+    pub(crate) fn into_value(self) -> Value {
+        Value::Object(self.map)
+    }
+
+    /// An object within.
+    pub(crate) fn object(&mut self, name: &str) -> Result<Option<Self>> {
+        match self.map.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Self { path: self.name(name), map })),
+            Some(_) => Err(self.wrong(name, "must be an object")),
+        }
+    }
+
+    /// A text; null counts as absent.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>> {
+        Ok(self.nullable_text(name)?.flatten())
+    }
+
+    /// A text that may be taken back by null: `Some(None)`.
+    pub(crate) fn nullable_text(&mut self, name: &str) -> Result<Option<Option<String>>> {
+        match self.map.remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::String(text)) if text.chars().count() > TEXT_CHARS => {
+                Err(self.wrong(name, format!("must have at most {TEXT_CHARS} characters")))
+            }
+            Some(Value::String(text)) if text.contains('\0') => Err(self.wrong(name, "must not hold a NUL character")),
+            Some(Value::String(text)) => Ok(Some(Some(text))),
+            Some(_) => Err(self.wrong(name, "must be a string")),
+        }
+    }
+
+    /// A text with something in it.
+    pub(crate) fn name_text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.text(name)? {
+            Some(text) if text.trim().is_empty() => Err(self.wrong(name, "must not be empty")),
+            text => Ok(text),
+        }
+    }
+
+    /// Refuses absence.
+    pub(crate) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| self.wrong(name, "is required"))
+    }
+
+    /// One word of a few.
+    pub(crate) fn word<T>(&mut self, name: &str, parse: impl Fn(&str) -> Option<T>, words: &str) -> Result<Option<T>> {
+        match self.text(name)? {
+            None => Ok(None),
+            Some(text) => parse(&text).map(Some).ok_or_else(|| self.wrong(name, format!("must be one of {words}"))),
+        }
+    }
+
+    /// A whole number; null counts as absent.
+    pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Result<Option<i32>> {
+        Ok(self.nullable_integer(name, range)?.flatten())
+    }
+
+    /// A whole number that may be taken back by null: `Some(None)`.
+    pub(crate) fn nullable_integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Result<Option<Option<i32>>> {
+        match self.map.remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
+                Some(number) if range.contains(&number) => Ok(Some(Some(number))),
+                _ => {
+                    Err(self.wrong(name, format!("must be a whole number from {} to {}", range.start(), range.end())))
+                }
+            },
+        }
+    }
+
+    /// A moment that may be taken back by null: `Some(None)`.
+    pub(crate) fn nullable_time(&mut self, name: &str) -> Result<Option<Option<Timestamp>>> {
+        match self.nullable_text(name)? {
+            None => Ok(None),
+            Some(None) => Ok(Some(None)),
+            Some(Some(text)) => match text.parse() {
+                Ok(time) => Ok(Some(Some(time))),
+                Err(_) => Err(self.wrong(name, "must be an RFC 3339 time, such as 2027-01-31T00:00:00Z")),
+            },
+        }
+    }
+
+    /// A list of texts; null is an empty one.
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.map.remove(name) else { return Ok(None) };
+        let texts: Vec<String> = match value {
+            Value::Null => Vec::new(),
+            value => serde_json::from_value(value).map_err(|_| self.wrong(name, "must be a list of strings"))?,
+        };
+        if texts.len() > LIST_LEN || texts.iter().any(|text| text.is_empty() || text.chars().count() > TEXT_CHARS) {
+            return Err(self.wrong(name, format!("must have at most {LIST_LEN} entries, none of them empty")));
+        }
+        Ok(Some(texts))
+    }
+
+    /// A list of globs that all compile.
+    pub(crate) fn globs(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        let globs = self.texts(name)?;
+        for glob in globs.iter().flatten() {
+            Glob::new(glob).map_err(|error| self.wrong(name, error))?;
+        }
+        Ok(globs)
+    }
+
+    /// An object of texts, at most `most` of them; null is an empty one.
+    pub(crate) fn text_map(&mut self, name: &str, most: usize) -> Result<Option<BTreeMap<String, String>>> {
+        let Some(value) = self.map.remove(name) else { return Ok(None) };
+        let texts: BTreeMap<String, String> = match value {
+            Value::Null => BTreeMap::new(),
+            value => serde_json::from_value(value).map_err(|_| self.wrong(name, "must be an object of strings"))?,
+        };
+        if texts.len() > most || texts.iter().flat_map(|(k, v)| [k, v]).any(|text| text.is_empty() || text.len() > 200) {
+            let message = format!("must have at most {most} entries of 1 to 200 characters");
+            return Err(self.wrong(name, message));
+        }
+        Ok(Some(texts))
+    }
+
+    /// The field's error.
+    pub(crate) fn wrong(&self, name: &str, message: impl Display) -> Error {
+        Error::invalid(self.name(name), message.to_string())
+    }
+
+    fn name(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, take: impl Fn(&mut Fields) -> Result<()>, expect: Result<(), &str>) {
+        let taken = Fields::read(body.as_bytes()).and_then(|mut fields| take(&mut fields).and_then(|()| fields.finish()));
+        assert_eq!(taken.map_err(|error| error.to_string()), expect.map_err(str::to_owned), "{body}");
+    }
+
+    #[test]
+    fn every_error_names_its_field() {
+        let weight = |fields: &mut Fields| fields.integer("weight", 1..=100).map(drop);
+        check(r#"{"weight": 5}"#, weight, Ok(()));
+        check("", weight, Ok(()));
+        for wrong in ["0", "101", "1.5", "\"5\"", "1e400", "99999999999999999999"] {
+            let body = format!(r#"{{"weight": {wrong}}}"#);
+            let error = Fields::read(body.as_bytes()).and_then(|mut fields| weight(&mut fields)).unwrap_err();
+            assert!(error.param.as_deref() == Some("weight") || error.param.as_deref() == Some("body"), "{error}");
+        }
+        check(r#"{"wieght": 5}"#, weight, Err("wieght: there is no such field"));
+        check("[]", weight, Err("body: must be a JSON object"));
+    }
+
+    #[test]
+    fn a_field_within_is_named_with_its_path() {
+        let inner = |fields: &mut Fields| match fields.object("limits")? {
+            Some(mut limits) => limits.integer("max_in_flight", 1..=10).map(drop).and_then(|()| limits.finish()),
+            None => Ok(()),
+        };
+        check(r#"{"limits": {"max_in_flight": 3}}"#, inner, Ok(()));
+        check(
+            r#"{"limits": {"max_in_flight": "x"}}"#,
+            inner,
+            Err("limits.max_in_flight: must be a whole number from 1 to 10"),
+        );
+        check(r#"{"limits": {"x": 1}}"#, inner, Err("limits.x: there is no such field"));
+    }
+
+    #[test]
+    fn null_takes_back_and_absence_leaves() {
+        let mut fields = Fields::read(br#"{"a": null, "b": "text"}"#).unwrap();
+        assert_eq!(fields.nullable_text("a").unwrap(), Some(None));
+        assert_eq!(fields.nullable_text("b").unwrap(), Some(Some("text".to_owned())));
+        assert_eq!(fields.nullable_text("c").unwrap(), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! HTTP in, HTTP out: which router answers a path, and how a refusal reads.
+
+mod accounts;
+mod fields;
+mod keys;
+mod proxy;
+mod reply;
+mod stats;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+
+use crate::{
+    access::{Caller, PresentedKey},
+    background::Background,
+    clock,
+    error::{Error, Kind, Result},
+    gateway::{Context, Gateway},
+    http::{Request, Response, collect},
+    id::RequestId,
+    protocol::presented_keys,
+};
+
+use fields::Fields;
+
+/// The largest body of a management call.
+const MANAGEMENT_BODY: usize = 1 << 20;
+
+/// A set of paths with one purpose; on Vercel, one function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Router {
+    /// Model calls, relayed to a pooled account.
+    Proxy,
+    /// API keys.
+    Keys,
+    /// Accounts.
+    Accounts,
+    /// Statistics, and the gateway's own health.
+    Stats,
+}
+
+impl Router {
+    /// The router that a path belongs to; `None`: it is a file of the dashboard, or nothing.
+    pub fn of(path: &str) -> Option<Self> {
+        let mut segments = path.split('/').skip(1);
+        match (segments.next()?, segments.next()) {
+            ("api", Some("keys")) => Some(Self::Keys),
+            ("api", Some("accounts")) => Some(Self::Accounts),
+            ("api", Some("hello")) => Some(Self::Proxy),
+            ("api", _) => Some(Self::Stats),
+            (first, _) if first.starts_with("v1") => Some(Self::Proxy),
+            ("upload", _) => Some(Self::Proxy),
+            _ => None,
+        }
+    }
+
+    /// Answers a request. Without a gateway the answer says what to set.
+    pub async fn answer(
+        self,
+        gateway: &Result<Arc<Gateway>>,
+        background: Background,
+        id: RequestId,
+        request: Request,
+    ) -> Response {
+        if self == Self::Proxy {
+            return proxy::answer(gateway, background, id, request).await;
+        }
+        let answered = match gateway {
+            Ok(gateway) => {
+                let cx = Context { gateway: Arc::clone(gateway), background };
+                match self {
+                    Self::Keys => keys::answer(&cx, request).await,
+                    Self::Accounts => accounts::answer(&cx, request).await,
+                    Self::Stats | Self::Proxy => stats::answer(&cx, request).await,
+                }
+            }
+            Err(error) => Err(not_set_up(error)),
+        };
+        let response = answered.unwrap_or_else(|error| {
+            reply::log(&id, &error);
+            reply::refusal(&error)
+        });
+        reply::finish(response, &id)
+    }
+}
+
+/// The same refusal for every request, until the operator has set what is missing.
+fn not_set_up(error: &Error) -> Error {
+    Error::new(error.kind, error.message.clone())
+}
+
+/// The path's parts: `/api/keys/key_1` is `["api", "keys", "key_1"]`.
+fn segments(uri: &Uri) -> Vec<&str> {
+    uri.path().trim_start_matches('/').split('/').collect()
+}
+
+/// Who calls the management API. Asked of the database each time, so a revoked key is out at once.
+async fn caller(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
+    let mut refusal = Error::new(Kind::Unauthenticated, "send the admin token or an API key as `Authorization: Bearer …`");
+    for presented in presented_keys(headers, None) {
+        if reply::same_secret(cx.gateway.config.admin_token.expose(), &presented) {
+            return Ok(Caller::Operator);
+        }
+        let key = match PresentedKey::parse(&presented) {
+            Ok(key) => cx.gateway.store.key_by_hash(&key.hash()).await?,
+            Err(_) => None,
+        };
+        match key {
+            Some(key) => {
+                key.must_be_active(clock::now())?;
+                return Ok(Caller::Holder(Box::new(key)));
+            }
+            None => refusal = Error::new(Kind::Unauthenticated, "this token is not valid"),
+        }
+    }
+    Err(refusal)
+}
+
+/// The body of a management call.
+async fn fields(request: Request) -> Result<Fields> {
+    Fields::read(&collect(request.into_body(), MANAGEMENT_BODY).await?)
+}
+
+fn no_such_path() -> Error {
+    Error::new(Kind::NotFound, "there is nothing at this path")
+}
+
+fn no_such_method() -> Error {
+    Error::new(Kind::MethodNotAllowed, "this path does not take this method")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_one_router() {
+        for (path, expect) in [
+            ("/v1/messages", Some(Router::Proxy)),
+            ("/v1beta/models/gemini-2.5-pro:generateContent", Some(Router::Proxy)),
+            ("/v1internal:loadCodeAssist", Some(Router::Proxy)),
+            ("/api/hello", Some(Router::Proxy)),
+            ("/api/keys", Some(Router::Keys)),
+            ("/api/keys/key_1", Some(Router::Keys)),
+            ("/api/accounts/acc_1/check", Some(Router::Accounts)),
+            ("/api/stats/summary", Some(Router::Stats)),
+            ("/api/health", Some(Router::Stats)),
+            ("/api/nonsense", Some(Router::Stats)),
+            ("/", None),
+            ("/css/app.css", None),
+            ("*", None),
+        ] {
+            assert_eq!(Router::of(path), expect, "{path}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Model calls: read who asks and what, then relay. Every answer is in the caller's own dialect.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderValue, Method, header};
+
+use super::{not_set_up, reply};
+use crate::{
+    access::{NotAKey, PresentedKey},
+    background::Background,
+    clock,
+    error::{Error, Kind, Result},
+    gateway::{Context, Gateway},
+    http::{Request, Response, collect, full},
+    id::RequestId,
+    protocol::{Call, Demand, Form, Protocol, presented_keys},
+    relay::{Arrival, relay},
+};
+
+pub(super) async fn answer(
+    gateway: &Result<Arc<Gateway>>,
+    background: Background,
+    id: RequestId,
+    request: Request,
+) -> Response {
+    if request.method() == Method::HEAD {
+        return probed(&id);
+    }
+    let uri = request.uri();
+    let protocol = Protocol::of(uri.path(), uri.query(), request.headers());
+    let form = form(protocol, &request);
+    let answered = match gateway {
+        Ok(gateway) => {
+            let cx = Context { gateway: Arc::clone(gateway), background };
+            proxy(&cx, protocol, &id, request).await
+        }
+        Err(error) => Err(not_set_up(error)),
+    };
+    answered.unwrap_or_else(|error| {
+        reply::log(&id, &error);
+        protocol.refusal(form, &error, &id)
+    })
+}
+
+async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Request) -> Result<Response> {
+    let (began, at) = (Instant::now(), clock::now());
+    let (head, body) = request.into_parts();
+    let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
+    // Who asks is known before a byte of the body is read.
+    let presented = presented_key(&head)?;
+    let key = cx.gateway.key(&presented).await?;
+    key.must_be_active(at)?;
+    let body = collect(body, cx.gateway.config.max_body_bytes).await?;
+    let demand = Demand::read(call, &head.headers, &body)?;
+    let arrival = Arrival {
+        id: id.clone(),
+        at,
+        began,
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        body,
+        presented,
+        key,
+        demand,
+    };
+    relay(cx, arrival).await
+}
+
+/// The gateway key, from whichever place the client puts it. Clients send several credentials at once.
+fn presented_key(head: &http::request::Parts) -> Result<PresentedKey> {
+    let presented = presented_keys(&head.headers, head.uri.query());
+    let mut mistyped = false;
+    for text in &presented {
+        match PresentedKey::parse(text) {
+            Ok(key) => return Ok(key),
+            Err(NotAKey::Mistyped) => mistyped = true,
+            Err(NotAKey::Foreign) => {}
+        }
+    }
+    let message = match (presented.is_empty(), mistyped) {
+        (true, _) => "no API key was sent; send a key of this gateway",
+        (_, true) => "this API key has a typing error: a character is wrong or missing",
+        _ => "this API key was not issued by this gateway",
+    };
+    Err(Error::new(Kind::Unauthenticated, message))
+}
+
+/// How the answer would have been laid out, for a refusal to be laid out the same.
+fn form(protocol: Protocol, request: &Request) -> Form {
+    let streams = request.uri().path().ends_with(":streamGenerateContent");
+    let events = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+    match (protocol, streams, events) {
+        (Protocol::Gemini, true, false) => Form::JsonArray,
+        (Protocol::Gemini, true, true) => Form::Sse,
+        _ => Form::Json,
+    }
+}
+
+/// Clients warm their connection with a HEAD request, without a key; any answer will do.
+fn probed(id: &RequestId) -> Response {
+    let mut response = Response::new(full(""));
+    let headers = response.headers_mut();
+    headers.insert("x-request-id", HeaderValue::from_str(id.as_str()).expect("an id is plain ASCII"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
