@@ -1,1 +1,80 @@
-fn main() {}
+//! `llm-gateway serve`: the gateway as one local process. `llm-gateway migrate`: bring the database's schema up to date.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use gateway::{
+    Error, Kind, Result,
+    config::{Environment, Local},
+    host::{Door, local::Server, log_to_stderr},
+    store,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+const USAGE: &str = "\
+Usage: llm-gateway <command>
+
+Commands:
+  serve    Serve the gateway and its dashboard (PORT, HOST, PUBLIC_DIR)
+  migrate  Bring the schema of DATABASE_URL up to date
+
+Every setting is an environment variable; .env.example lists them.
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let env = Environment::of_process();
+    log_to_stderr(&env);
+    let done = match std::env::args().nth(1).as_deref() {
+        Some("serve") => serve(&env).await,
+        Some("migrate") => migrate(&env).await,
+        Some("--help" | "-h" | "help") => say(USAGE),
+        _ => Err(Error::new(Kind::InvalidRequest, USAGE)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let _nobody_left_to_tell = writeln!(io::stderr(), "llm-gateway: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(env: &Environment) -> Result<()> {
+    let local = Local::read(env)?;
+    let listener = TcpListener::bind((local.host, local.port)).await.map_err(|source| {
+        Error::new(Kind::Unavailable, format!("cannot listen on {}:{}", local.host, local.port)).with_source(source)
+    })?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let server = Server::new(Door::open(env), local.public_dir);
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    say(&format!("llm-gateway listening on http://{address}\n"))?;
+    server
+        .serve(listener, async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        })
+        .await;
+    Ok(())
+}
+
+async fn migrate(env: &Environment) -> Result<()> {
+    let applied = store::migrate(&gateway::config::migration_url(env)?).await?;
+    match applied.as_slice() {
+        [] => say(&format!("the schema is up to date: version {}\n", store::LATEST_SCHEMA)),
+        versions => say(&format!("applied {} migrations; the schema is at version {}\n", versions.len(), store::LATEST_SCHEMA)),
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::internal)
+}

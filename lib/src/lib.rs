@@ -1,12 +1,33 @@
 //! The gateway: one URL and one key in front of many accounts. `ARCHITECTURE.md` draws the house.
+//!
+//! From the street inwards: [`host`] is where it runs, [`routes`] is HTTP in and out, `relay` the life of one request,
+//! [`gateway`] what a process owns, [`store`] and `upstream` the two shores, [`access`], [`pool`] and [`ledger`] the
+//! decisions, [`protocol`] what bytes mean.
 
+mod relay;
+mod routes;
+mod upstream;
+
+pub mod access;
+pub mod background;
+pub mod batch;
+pub mod clock;
+pub mod config;
 pub mod credential;
 pub mod error;
+pub mod gateway;
+pub mod host;
 pub mod http;
 pub mod id;
 pub mod ledger;
+pub mod pool;
 pub mod protocol;
 pub mod random;
+pub mod seal;
 pub mod secret;
+pub mod store;
 
+pub use background::Background;
 pub use error::{Error, Kind, Result};
+pub use routes::Router;
+pub use secret::Secret;

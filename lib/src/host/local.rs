@@ -1,0 +1,91 @@
+//! One local process: the same routers and the dashboard's files on one port.
+
+mod files;
+
+use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::Door;
+use crate::{background::Background, http::{Response, incoming}, routes::Router};
+
+/// A client that has not sent its headers by then is not going to.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Headers a request may have.
+const MOST_HEADERS: usize = 100;
+
+/// The local server.
+#[derive(Clone)]
+pub struct Server {
+    door: Door,
+    public: PathBuf,
+    background: TaskTracker,
+}
+
+impl Server {
+    /// A server that shows the files of `public` where no router answers.
+    pub fn new(door: Door, public: PathBuf) -> Self {
+        Self { door, public, background: TaskTracker::new() }
+    }
+
+    /// Serves until `shutdown`, then lets streams end and their rows be written, and returns.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let connections = GracefulShutdown::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of file descriptors, most likely: some will be free in a moment.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+                () = &mut shutdown => break,
+            };
+            self.connect(stream, peer, &connections);
+        }
+        drop(listener);
+        connections.shutdown().await;
+        self.background.close();
+        self.background.wait().await;
+    }
+
+    fn connect(&self, stream: TcpStream, peer: SocketAddr, connections: &GracefulShutdown) {
+        // Events go out as they come; without this the kernel may keep small ones back.
+        let _best_effort = stream.set_nodelay(true);
+        let server = self.clone();
+        let service = service_fn(move |request| {
+            let server = server.clone();
+            async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(MOST_HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+        });
+    }
+
+    async fn answer(&self, request: http::Request<Incoming>) -> Response {
+        let request = request.map(incoming);
+        if let Some(router) = Router::of(request.uri().path()) {
+            let background = Background::tracked(self.background.clone());
+            return self.door.answer(router, background, request).await;
+        }
+        files::answer(&self.public, request.method(), request.uri().path()).await
+    }
+}

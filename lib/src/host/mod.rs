@@ -1,0 +1,71 @@
+//! Where the gateway runs: as functions, or as one local process. Both answer through the same door.
+
+pub mod local;
+pub mod vercel;
+
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+
+use futures_util::FutureExt;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    background::Background,
+    clock,
+    config::{Config, Environment, log_filter},
+    error::{Error, Result},
+    gateway::Gateway,
+    http::{Request, Response, full},
+    id::RequestId,
+    routes::Router,
+};
+
+/// An answer that is being made.
+pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// What every request comes to: the gateway, or what the operator has yet to set.
+#[derive(Clone)]
+pub struct Door(Arc<Result<Arc<Gateway>>>);
+
+impl Door {
+    /// Reads the configuration. What is wrong with it is told to whoever knocks, not to a crash log.
+    pub fn open(env: &Environment) -> Self {
+        let gateway = Config::read(env).and_then(Gateway::new).map(Arc::new);
+        if let Err(error) = &gateway {
+            tracing::error!(%error, "the gateway is not set up");
+        }
+        Self(Arc::new(gateway))
+    }
+
+    /// The gateway, where everything is set.
+    pub fn gateway(&self) -> Result<Arc<Gateway>> {
+        match &*self.0 {
+            Ok(gateway) => Ok(Arc::clone(gateway)),
+            Err(error) => Err(Error::new(error.kind, error.message.clone())),
+        }
+    }
+
+    /// Answers a request. A panic of ours becomes a 500, and what was claimed is settled as its pieces are dropped.
+    pub fn answer(&self, router: Router, background: Background, request: Request) -> Answering {
+        let door = self.clone();
+        Box::pin(async move {
+            let id = RequestId::new(clock::now());
+            let answer = router.answer(&door.0, background, id.clone(), request);
+            match AssertUnwindSafe(answer).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => {
+                    tracing::error!(request = %id, "a panic was caught at the door");
+                    let mut response = Response::new(full(r#"{"error":{"type":"internal","message":"internal error"}}"#));
+                    *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                    response
+                }
+            }
+        })
+    }
+}
+
+/// Sends log lines to standard error, one for each event.
+pub fn log_to_stderr(env: &Environment) {
+    let filter = EnvFilter::try_new(log_filter(env)).unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second subscriber in one process is refused; the first goes on serving.
+    let _already_set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
