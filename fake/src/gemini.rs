@@ -66,9 +66,10 @@ pub(crate) fn streams_an_array(call: &Call) -> bool {
 
 fn told(call: &Call, bent: &Lifelike) -> Result<Scene, Refusal> {
     if call.credential().is_none() {
-        let message = "Method doesn't allow unregistered callers (callers without established identity). \
-                       Please use API Key or other form of API consumer identity to call this API.";
-        return Err(Refusal { status: StatusCode::FORBIDDEN, name: "PERMISSION_DENIED", message: message.to_owned() });
+        let message = "Request is missing required authentication credential. Expected OAuth 2 access token, \
+                       login cookie or other valid authentication credential.";
+        let (status, name) = (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED");
+        return Err(Refusal { status, name, message: message.to_owned() });
     }
     let nowhere = || Refusal::not_found(format!("Not found: {}", call.path()));
     let (_version, resource) = call.path()[1..].split_once('/').ok_or_else(nowhere)?;

@@ -18,7 +18,7 @@ pub(super) fn scene(call: &Call, model: &str, framing: Framing, bent: &Lifelike)
     let turn = Turn::answering(&request.heard(), bent);
     let (output, thinking) = turn.tokens();
     let prompt = call.body.len() as u64 / 4 + 1;
-    let cache_read = if request.cached_content.is_some() { prompt / 2 } else { 0 };
+    let cache_read = if request.reads_a_cache() { prompt / 2 } else { 0 };
     let figures = Figures { input: prompt - cache_read, cache_read, output, thinking, ..Figures::default() };
     let content = Content { number: call.number, model: Value::from(model), figures };
     let parts = parts(&turn, call.number);

@@ -14,7 +14,7 @@ pub(super) struct Request {
     #[serde(alias = "generation_config")]
     generation_config: Option<GenerationConfig>,
     #[serde(alias = "cached_content")]
-    pub(super) cached_content: Option<String>,
+    cached_content: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +74,11 @@ impl Request {
             Some(contents) if !contents.is_empty() => Ok(request),
             _ => Err(Refusal::invalid("* GenerateContentRequest.contents: contents is not specified\n")),
         }
+    }
+
+    /// By its name, or implicitly as in every turn but the first.
+    pub(super) fn reads_a_cache(&self) -> bool {
+        self.cached_content.is_some() || self.contents.as_ref().is_some_and(|contents| contents.len() > 1)
     }
 
     pub(super) fn heard(&self) -> Heard {
