@@ -1,4 +1,4 @@
-//! Plays the Messages API: messages, count_tokens and models.
+//! Plays the Messages API: messages, `count_tokens` and models.
 
 mod heard;
 mod message;

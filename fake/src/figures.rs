@@ -23,7 +23,7 @@ pub struct Figures {
     pub thinking: u64,
     /// Tool results fed back into the prompt inside the call (Gemini).
     pub tool_use: u64,
-    /// Web searches, billed each (Anthropic).
+    /// Web searches, billed each; Google tells them by the queries in its `groundingMetadata`.
     pub searches: u64,
 }
 
@@ -47,6 +47,17 @@ impl Figures {
             cache_write_5m: written - cache_write_1h,
             cache_write_1h,
             ..Self::default()
+        }
+    }
+
+    /// The same prompt after the provider's own searches put their results into it; Google counts those apart.
+    pub(crate) fn searched(self, searches: u64, dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Anthropic => {
+                let (input, cache_read) = (self.input + 400 * searches, self.cache_read + 300 * searches);
+                Self { searches, input, cache_read, ..self }
+            }
+            Dialect::Gemini => Self { searches, tool_use: 100 * searches, ..self },
         }
     }
 

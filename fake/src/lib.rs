@@ -1,7 +1,7 @@
 //! Plays the Anthropic and Gemini APIs: in process for Rust tests, as a process for everything else.
 //!
 //! Without a script it answers as the real APIs do, with figures derived from the request; words in the prompt steer
-//! it (`[[say TEXT]]`, `[[words N]]`, `[[gap MS]]`, `[[tool NAME {…}]]`), and a [`Script`] overrides it.
+//! it (`[[say TEXT]]`, `[[words N]]`, `[[gap MS]]`, `[[search N]]`, `[[tool NAME {…}]]`), and a [`Script`] overrides it.
 
 mod anthropic;
 mod call;
@@ -44,7 +44,7 @@ pub struct Fake {
 /// Whether requests are kept for [`Fake::seen`]; counting costs next to nothing, keeping bodies does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Keeps the newest ten thousand requests, whole.
+    /// Keeps the newest ten thousand requests whole, or fewer where their bodies pass 512 MiB.
     Requests,
     /// Counts only, for benchmarks.
     Counts,

@@ -123,21 +123,24 @@ impl Stats {
     }
 }
 
-/// The newest requests, up to a cap.
+/// The newest requests, up to a cap on their number and on their bodies' bytes.
 #[derive(Default)]
 pub(crate) struct Memory {
     seen: VecDeque<Seen>,
+    bytes: usize,
 }
 
 /// Older requests are forgotten, so that a long run does not fill the memory.
 const MAX_SEEN: usize = 10_000;
+const MAX_SEEN_BYTES: usize = 512 << 20;
 
 impl Memory {
     pub(crate) fn keep(&mut self, seen: Seen) {
-        if self.seen.len() == MAX_SEEN {
-            self.seen.pop_front();
-        }
+        self.bytes += seen.body.len();
         self.seen.push_back(seen);
+        while self.seen.len() > MAX_SEEN || self.bytes > MAX_SEEN_BYTES {
+            self.bytes -= self.seen.pop_front().map_or(0, |oldest| oldest.body.len());
+        }
     }
 
     /// `None` where it was forgotten since.
@@ -151,6 +154,6 @@ impl Memory {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.seen.clear();
+        *self = Self::default();
     }
 }

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -34,7 +35,11 @@ use crate::{
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     for number in 1.. {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // No file descriptor is left: trying again at once would only spin.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         connections.spawn(connection(stream, number, Arc::clone(&state)));
         while connections.try_join_next().is_some() {}
     }
@@ -69,7 +74,7 @@ async fn answer(
         None => {}
         Some(Before::Hang) => std::future::pending().await,
         Some(Before::Held) => state.released().await,
-        Some(Before::DelayMs(time)) => tokio::time::sleep(std::time::Duration::from_millis(time)).await,
+        Some(Before::DelayMs(time)) => tokio::time::sleep(Duration::from_millis(time)).await,
         Some(Before::Reset) => {
             ticket.reset_connection();
             ticket.broken_off();

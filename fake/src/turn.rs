@@ -36,6 +36,8 @@ pub(crate) enum Say {
 pub(crate) struct Turn {
     pub(crate) thinking: Option<&'static str>,
     pub(crate) say: Say,
+    /// Web searches that the provider made on the way.
+    pub(crate) searches: u64,
     pub(crate) gap: Duration,
 }
 
@@ -44,12 +46,13 @@ const QUOTED_CHARS: usize = 200;
 
 impl Turn {
     /// A schema comes first, then the end of a tool turn, then what the script says, then words in the prompt:
-    /// `[[tool NAME {…}]]`, `[[say TEXT]]`, `[[words N]]`, and beside any of them `[[gap MS]]`.
+    /// `[[tool NAME {…}]]`, `[[say TEXT]]`, `[[words N]]`, and beside any of them `[[gap MS]]` and `[[search N]]`.
     pub(crate) fn answering(heard: &Heard, bent: &Lifelike) -> Self {
         let prompt = heard.prompt.as_str();
         let gap = bent.gap_ms.or_else(|| number(prompt, "gap")).unwrap_or(0);
         let thinking = heard.thinks.then_some("Let me think about that for a moment.");
-        Self { thinking, say: say(heard, bent), gap: Duration::from_millis(gap) }
+        let searches = number(prompt, "search").unwrap_or(0);
+        Self { thinking, say: say(heard, bent), searches, gap: Duration::from_millis(gap) }
     }
 
     /// What the answer counts as: a token is a piece of text, and for a tool call four bytes of its arguments.

@@ -24,7 +24,8 @@ pub(super) fn scene(call: &Call, bent: &Lifelike) -> Result<Scene, Refusal> {
         model: quoted(&request.model),
         signature: format!("RmFrZVNpZ25hdHVyZQ{}==", organization(call.credential().unwrap_or("")).replace('-', "")),
         shows_thinking: request.shows_thinking(),
-        figures: Figures { output, thinking, ..prompt },
+        prompt,
+        figures: Figures { output, thinking, ..prompt.searched(turn.searches, Dialect::Anthropic) },
         turn: &turn,
     };
     if request.stream == Some(true) {
@@ -48,6 +49,8 @@ struct Message<'a> {
     /// Names the organization that made it, as the real ones do in their own way.
     signature: String,
     shows_thinking: bool,
+    /// What is known at the start; searches raise it later.
+    prompt: Figures,
     figures: Figures,
     turn: &'a Turn,
 }
@@ -95,7 +98,7 @@ impl Message<'_> {
     }
 
     fn events(&self) -> Vec<Event> {
-        let first = Figures { output: 1, thinking: 0, ..self.figures };
+        let first = Figures { output: 1, ..self.prompt };
         let start = format!(r#"{{"type":"message_start","message":{}}}"#, self.body("", "null", &first));
         let mut events = vec![Event::new("message_start", start).saying(first)];
         let mut index = 0;

@@ -19,11 +19,12 @@ pub(super) fn scene(call: &Call, model: &str, framing: Framing, bent: &Lifelike)
     let (output, thinking) = turn.tokens();
     let prompt = call.body.len() as u64 / 4 + 1;
     let cache_read = if request.reads_a_cache() { prompt / 2 } else { 0 };
-    let figures = Figures { input: prompt - cache_read, cache_read, output, thinking, ..Figures::default() };
-    let content = Content { number: call.number, model: Value::from(model), figures };
+    let prompt = Figures { input: prompt - cache_read, cache_read, ..Figures::default() };
+    let figures = Figures { output, thinking, ..prompt.searched(turn.searches, Dialect::Gemini) };
+    let content = Content { number: call.number, model: Value::from(model), prompt, figures };
     let parts = parts(&turn, call.number);
     let events = match framing {
-        Framing::Plain => vec![content.chunk(&parts.join(","), Some("STOP"), figures)],
+        Framing::Plain => vec![content.last_chunk(&parts.join(","))],
         _ => content.chunks(&parts),
     };
     Ok(Scene { status: StatusCode::OK, headers: HeaderMap::new(), framing, events, gap: turn.gap })
@@ -47,26 +48,36 @@ fn parts(turn: &Turn, number: u64) -> Vec<String> {
 struct Content {
     number: u64,
     model: Value,
+    /// What early chunks say.
+    prompt: Figures,
     figures: Figures,
 }
 
 impl Content {
-    fn chunk(&self, parts: &str, finish: Option<&str>, figures: Figures) -> Event {
+    /// `end` is what only the last chunk has.
+    fn chunk(&self, parts: &str, end: &str, figures: Figures) -> Event {
         let Self { number, model, .. } = self;
-        let finish = finish.map(|reason| format!(r#","finishReason":"{reason}""#)).unwrap_or_default();
         let usage = figures.wire(Dialect::Gemini);
         let json = format!(
-            r#"{{"candidates":[{{"content":{{"parts":[{parts}],"role":"model"}}{finish},"index":0}}],"usageMetadata":{usage},"modelVersion":{model},"responseId":"fake{number:012}"}}"#
+            r#"{{"candidates":[{{"content":{{"parts":[{parts}],"role":"model"}}{end},"index":0}}],"usageMetadata":{usage},"modelVersion":{model},"responseId":"fake{number:012}"}}"#
         );
         Event::new("", json).saying(figures)
     }
 
+    fn last_chunk(&self, parts: &str) -> Event {
+        let mut end = r#","finishReason":"STOP""#.to_owned();
+        let queries: Vec<String> = (1..=self.figures.searches).map(|query| format!(r#""query {query}""#)).collect();
+        if !queries.is_empty() {
+            end += &format!(r#","groundingMetadata":{{"webSearchQueries":[{}]}}"#, queries.join(","));
+        }
+        self.chunk(parts, &end, self.figures)
+    }
+
     /// Early chunks know the prompt only, as Google's often do; the last one says everything.
     fn chunks(&self, parts: &[String]) -> Vec<Event> {
-        let early = Figures { output: 0, thinking: 0, ..self.figures };
         let last = parts.len().saturating_sub(1);
-        let mut events: Vec<Event> = parts[..last].iter().map(|part| self.chunk(part, None, early)).collect();
-        events.push(self.chunk(&parts[last..].concat(), Some("STOP"), self.figures));
+        let mut events: Vec<Event> = parts[..last].iter().map(|part| self.chunk(part, "", self.prompt)).collect();
+        events.push(self.last_chunk(&parts[last..].concat()));
         events
     }
 }

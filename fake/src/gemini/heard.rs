@@ -1,4 +1,4 @@
-//! Reads of a generateContent request what decides the answer, in camelCase or snake_case.
+//! Reads of a generateContent request what decides the answer, in camelCase or in `snake_case`.
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};

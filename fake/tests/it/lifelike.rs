@@ -112,6 +112,23 @@ fn generate_parts(part: &Value) -> Value {
 }
 
 #[tokio::test]
+async fn searches_raise_the_figures_after_the_start() {
+    let fake = Fake::start().await;
+    let events = events(&message(&fake, "a", "[[search 2]]").await.unwrap().text().await);
+    let (start, end) = (&events[0]["message"]["usage"], &events[events.len() - 2]["usage"]);
+    let grown = |field: &str| end[field].as_u64().unwrap() - start[field].as_u64().unwrap();
+    assert_eq!((grown("input_tokens"), grown("cache_read_input_tokens")), (800, 600));
+    assert_eq!(end["server_tool_use"]["web_search_requests"], 2);
+
+    let answer = generate(&fake, "generateContent", "[[search 2]]").await.unwrap().json().await;
+    assert_eq!(answer["candidates"][0]["groundingMetadata"]["webSearchQueries"], json!(["query 1", "query 2"]));
+    let usage = &answer["usageMetadata"];
+    let count = |field: &str| usage[field].as_u64().unwrap();
+    assert_eq!(count("toolUsePromptTokenCount"), 200);
+    assert_eq!(count("totalTokenCount"), count("promptTokenCount") + 200 + count("candidatesTokenCount"));
+}
+
+#[tokio::test]
 async fn the_other_calls_answer_in_their_shapes() {
     let fake = Fake::start().await;
     let content = json!({"model": "m", "contents": [], "messages": [], "content": {"parts": [{"text": "x"}]},
