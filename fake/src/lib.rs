@@ -1,7 +1,24 @@
 //! Plays the Anthropic and Gemini APIs: in process for Rust tests, as a process for everything else.
 //!
-//! Without a script it answers as the real APIs do, with figures derived from the request; words in the prompt steer
-//! it (`[[say TEXT]]`, `[[words N]]`, `[[gap MS]]`, `[[search N]]`, `[[tool NAME {…}]]`), and a [`Script`] overrides it.
+//! Without a script it answers as the real APIs do, with figures derived from the request. Words in the last user
+//! message steer it (`[[say TEXT]]`, `[[words N]]`, `[[gap MS]]`, `[[search N]]`, `[[tool NAME {…}]]`), and a
+//! [`Script`] overrides it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use fake_upstream::{Answer, Fake, Script};
+//!
+//! let fake = Fake::start().await;
+//! fake.script(Script::once(Answer::overloaded()).of("sk-first").on("/v1/messages"));
+//! // … send requests to fake.url() …
+//! fake.idle().await;
+//! assert!(fake.seen().iter().all(|seen| seen.answered.finished));
+//! # }
+//! ```
+//!
+//! As a process the same is under `/_fake/`: `POST script` (a script or a list of them), `GET seen`, `GET stats`,
+//! `POST clear`, `POST release` (`{"count": 1}`).
 
 mod anthropic;
 mod call;

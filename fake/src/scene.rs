@@ -103,6 +103,9 @@ impl Scene {
         if whole && self.framing == Framing::Array {
             steps.push(Step::Send("]".into(), None));
         }
+        if let Some(most) = bent.cut_after_bytes {
+            cut(&mut steps, most);
+        }
         Reply { status: self.status, headers: self.headers, steps }
     }
 
@@ -123,6 +126,21 @@ impl Scene {
             holds(index + 1, &mut steps);
         }
         steps
+    }
+}
+
+/// Figures in an event that is cut are not said.
+fn cut(steps: &mut Vec<Step>, most: usize) {
+    let mut left = most;
+    for index in 0..steps.len() {
+        if let Step::Send(bytes, _) = &mut steps[index] {
+            if bytes.len() > left {
+                steps[index] = Step::Send(bytes.split_to(left), None);
+                steps.truncate(index + 1);
+                return;
+            }
+            left -= bytes.len();
+        }
     }
 }
 
@@ -156,6 +174,23 @@ mod tests {
     }
 
     #[test]
+    fn the_gap_is_between_events_and_a_cut_event_says_nothing() {
+        let gap = Duration::from_millis(5);
+        let said = Figures { output: 1, ..Figures::default() };
+        let events = || ["1", "23"].map(|json| Event::new("", json).saying(said)).into();
+        let played = |bent: &Lifelike| {
+            let headers = HeaderMap::new();
+            let scene = Scene { status: StatusCode::OK, headers, framing: Framing::Array, events: events(), gap };
+            scene.bent(bent, Failure { status: StatusCode::BAD_GATEWAY, event: Event::new("", "!") }).steps
+        };
+        let send = |text: &'static str, says| Step::Send(text.into(), says);
+        let whole = vec![send("[1", Some(said)), Step::Wait(gap), send(",\r\n23", Some(said)), send("]", None)];
+        assert_eq!(played(&Lifelike::default()), whole);
+        let cut = vec![send("[1", Some(said)), Step::Wait(gap), send(",\r\n2", None)];
+        assert_eq!(played(&Lifelike { cut_after_bytes: Some(6), ..Lifelike::default() }), cut);
+    }
+
+    #[test]
     fn events_are_framed_and_bent() {
         let plain = Lifelike::default();
         check(
@@ -170,6 +205,7 @@ mod tests {
         check(Framing::Array, &Lifelike { error_after_events: Some(0), ..plain.clone() }, "[!|]");
         check(Framing::Plain, &Lifelike { error_after_events: Some(2), ..plain.clone() }, "!");
         check(Framing::Array, &Lifelike { hold_after_events: Some(2), ..plain.clone() }, "[1|,\r\n2|Held|,\r\n3|]");
+        check(Framing::Array, &Lifelike { cut_after_bytes: Some(4), ..plain.clone() }, "[1|,\r");
         check(Framing::Array, &Lifelike { piece_bytes: Some(3), ..plain }, "[1|,\r\n|2|,\r\n|3|]");
     }
 }

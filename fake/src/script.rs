@@ -105,6 +105,8 @@ pub struct Lifelike {
     pub gap_ms: Option<u64>,
     /// Stops after so many events and ends as [`Answer::end`] says.
     pub cut_after_events: Option<usize>,
+    /// Stops after so many bytes of the body, before compression, and ends as [`Answer::end`] says.
+    pub cut_after_bytes: Option<usize>,
     /// After so many events sends an error event and ends; a plain answer becomes that error with its status.
     pub error_after_events: Option<usize>,
     /// After so many events waits for a `release`.

@@ -157,3 +157,51 @@ impl Memory {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(number: u64, body: Bytes) -> Seen {
+        Seen {
+            number,
+            connection: 1,
+            dialect: Dialect::Gemini,
+            at_ms: 0,
+            method: "POST".to_owned(),
+            path_and_query: "/".to_owned(),
+            headers: Vec::new(),
+            body,
+            credential: None,
+            answered: Answered::default(),
+        }
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_past_either_cap() {
+        let mut memory = Memory::default();
+        (1..=MAX_SEEN as u64 + 3).for_each(|number| memory.keep(seen(number, Bytes::new())));
+        assert_eq!((memory.all().len(), memory.all()[0].number), (MAX_SEEN, 4));
+        assert!(memory.of(3).is_none());
+        assert_eq!(memory.of(9).map(|seen| seen.number), Some(9));
+
+        let half = Bytes::from(vec![0; MAX_SEEN_BYTES / 2]);
+        (20_000..20_003).for_each(|number| memory.keep(seen(number, half.clone())));
+        let kept: Vec<u64> = memory.all().iter().map(|seen| seen.number).collect();
+        assert_eq!(kept, [20_001, 20_002]);
+    }
+
+    #[test]
+    fn forgetting_keeps_what_is_in_flight() {
+        let mut stats = Stats::default();
+        for key in ["a", "b"] {
+            stats.by_credential.entry(key.to_owned()).or_default().arrive();
+            stats.total.arrive();
+        }
+        stats.by_credential.entry("b".to_owned()).or_default().leave(Some(200), None);
+        stats.total.leave(Some(200), None);
+        stats.forget();
+        let waiting = Count { in_flight: 1, max_in_flight: 1, ..Count::default() };
+        assert_eq!(stats, Stats { total: waiting.clone(), by_credential: [("a".to_owned(), waiting)].into() });
+    }
+}

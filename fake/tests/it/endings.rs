@@ -2,8 +2,8 @@
 
 use std::io::ErrorKind;
 
-use crate::client::{events, message};
-use fake_upstream::{Answer, Before, End, Fake, Script};
+use crate::client::{events, generate, message};
+use fake_upstream::{Answer, Before, End, Fake, Lifelike, Script};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -41,6 +41,17 @@ async fn a_cut_stream_ends_as_scripted_after_its_events() {
         assert!(!answered.finished && !answered.hung_up, "{end:?}");
         assert_eq!(answered.figures.unwrap().output, 1, "only message_start was said");
     }
+}
+
+#[tokio::test]
+async fn a_plain_answer_can_be_cut_in_the_middle() {
+    let fake = Fake::start().await;
+    let cut = Lifelike { cut_after_bytes: Some(10), ..Lifelike::default() };
+    fake.script(Script::once(Answer { end: End::Close, ..Answer::lifelike(cut) }));
+    let mut got = generate(&fake, "generateContent", "hi").await.unwrap();
+    assert_eq!(got.all().await, (br#"{"candidat"#.to_vec(), false));
+    fake.idle().await;
+    assert_eq!(fake.seen().pop().unwrap().answered.figures, None);
 }
 
 #[tokio::test]
