@@ -102,15 +102,8 @@ fn replace(headers: &mut HeaderMap, scripted: &[(String, String)]) {
 
 /// Compresses the pieces as one stream that is flushed after each of them.
 fn encode(reply: &mut Reply, encoding: Encoding) {
-    let (name, encoder) = match encoding {
-        Encoding::Gzip => ("gzip", Encoder::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast()))),
-        Encoding::Zstd => {
-            let encoder = zstd::stream::write::Encoder::new(Vec::new(), 1);
-            ("zstd", Encoder::Zstd(encoder.expect("level 1 is a level")))
-        }
-    };
-    reply.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-    let mut encoder = encoder;
+    let mut encoder = Encoder::new(encoding);
+    reply.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoder.name()));
     let last = reply.steps.iter().rposition(|step| matches!(step, Step::Send(..)));
     for (index, step) in reply.steps.iter_mut().enumerate() {
         if let Step::Send(bytes, _) = step {
@@ -125,6 +118,23 @@ enum Encoder {
 }
 
 impl Encoder {
+    fn new(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
+            Encoding::Zstd => {
+                let encoder = zstd::stream::write::Encoder::new(Vec::new(), 1);
+                Self::Zstd(encoder.expect("1 is one of the levels"))
+            }
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Gzip(_) => "gzip",
+            Self::Zstd(_) => "zstd",
+        }
+    }
+
     fn encoded(&mut self, bytes: &[u8], is_last: bool) -> std::io::Result<Bytes> {
         let written = match self {
             Self::Gzip(encoder) => {

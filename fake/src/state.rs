@@ -71,12 +71,13 @@ impl State {
     /// The answer of the first script that matches and has times left.
     pub(crate) fn scripted(&self, call: &Call) -> Option<Answer> {
         let mut books = self.books();
-        let fits = |wanted: &Option<String>, fits: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(fits);
-        let script = books.scripts.iter_mut().find(|script| {
+        let credential = call.credential();
+        let fits = |script: &Script| {
             script.times != Some(0)
-                && fits(&script.credential, &|key| call.credential() == Some(key))
-                && fits(&script.path, &|part| call.target().contains(part))
-        })?;
+                && script.credential.as_deref().is_none_or(|wanted| credential == Some(wanted))
+                && script.path.as_deref().is_none_or(|part| call.target().contains(part))
+        };
+        let script = books.scripts.iter_mut().find(|script| fits(script))?;
         script.times = script.times.map(|times| times - 1);
         Some(script.answer.clone())
     }
