@@ -20,7 +20,7 @@ use crate::{
 /// The built-in answer.
 pub(crate) fn answer(call: &Call, bent: &Lifelike) -> Scene {
     let mut scene = told(call, bent).unwrap_or_else(|refusal| refusal.scene(call));
-    scene.headers.extend(headers(call));
+    scene.headers.extend(headers(call, scene.status));
     scene
 }
 
@@ -110,8 +110,9 @@ pub(crate) fn organization(credential: &str) -> String {
     )
 }
 
-/// What the real API sends beside every answer, most of it meant for nobody but the account's owner.
-pub(crate) fn headers(call: &Call) -> HeaderMap {
+/// What the real API sends beside every answer, most of it meant for nobody but the account's owner; errors say
+/// nothing of limits unless a script does, and a 401 knows no organization.
+pub(crate) fn headers(call: &Call, status: StatusCode) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(24);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -126,9 +127,13 @@ pub(crate) fn headers(call: &Call) -> HeaderMap {
     set("cf-ray", &format!("{:016x}-FRA", call.number));
     set("x-robots-tag", "none");
     set("set-cookie", &format!("__cf_bm=fake{}; path=/; HttpOnly; Secure; SameSite=None", call.number));
-    if let Some(credential) = call.credential() {
+    if let Some(credential) = call.credential().filter(|_| status != StatusCode::UNAUTHORIZED) {
         set("anthropic-organization-id", &organization(credential));
-        let limits = if credential.starts_with("sk-ant-oat") { unified_limits() } else { key_limits() };
+        let limits = match credential.starts_with("sk-ant-oat") {
+            _ if !status.is_success() => Vec::new(),
+            true => unified_limits(),
+            false => key_limits(),
+        };
         for (name, value) in limits {
             set(name, &value);
         }

@@ -1,11 +1,14 @@
 //! Ready-made answers: the faults of both APIs, byte for byte as their documentation and clients know them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::script::{Answer, Before, Body, Encoding, End, Lifelike};
+use crate::{
+    clock,
+    script::{Answer, Before, Body, Encoding, End, Lifelike},
+};
 
 /// Its fields in Google's order.
 #[derive(Serialize)]
@@ -104,8 +107,15 @@ impl Answer {
                        refer to: https://docs.claude.com/en/api/rate-limits.";
         Self::anthropic_error(429, "rate_limit_error", message)
             .with_header("retry-after", &retry_after.to_string())
+            .with_header("anthropic-ratelimit-requests-limit", "50")
             .with_header("anthropic-ratelimit-requests-remaining", "0")
+            .with_header("anthropic-ratelimit-requests-reset", &clock::rfc3339(Duration::from_secs(retry_after)))
             .with_header("x-should-retry", "true")
+    }
+
+    /// Anthropic 429 without a word about limits: too little capacity, or a model that the plan lacks.
+    pub fn rate_limited_silently() -> Self {
+        Self::anthropic_error(429, "rate_limit_error", "Error").with_header("x-should-retry", "true")
     }
 
     /// Anthropic 429 of a subscription: the window (`5h`, `7d`, `7d_oi`) is spent until `reset` in unix seconds.

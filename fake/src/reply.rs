@@ -27,6 +27,9 @@ pub(crate) fn reply(call: &Call, answer: &Answer) -> Reply {
     if answer.status != 200 {
         reply.status = status(answer.status);
     }
+    if answer.figures.is_some() {
+        say_last(&mut reply.steps, answer.figures);
+    }
     if let Some(encoding) = answer.encoding {
         encode(&mut reply, encoding);
     }
@@ -38,6 +41,16 @@ pub(crate) fn reply(call: &Call, answer: &Answer) -> Reply {
         End::Hang => reply.steps.push(Step::Hang),
     }
     reply
+}
+
+fn say_last(steps: &mut [Step], figures: Option<Figures>) {
+    let last = steps.iter_mut().rev().find_map(|step| match step {
+        Step::Send(_, says) => Some(says),
+        _ => None,
+    });
+    if let Some(says) = last {
+        *says = figures;
+    }
 }
 
 /// A number that is no status is answered as 500, so that the mistake shows.
@@ -71,7 +84,7 @@ fn scripted(call: &Call, body: &Body, code: u16) -> Reply {
         Body::Lifelike(bent) => return lifelike(call, bent),
     };
     let mut headers = match call.dialect() {
-        Dialect::Anthropic => anthropic::headers(call),
+        Dialect::Anthropic => anthropic::headers(call, status(code)),
         Dialect::Gemini => gemini::headers(call),
     };
     if let Ok(content_type) = HeaderValue::from_str(content_type) {

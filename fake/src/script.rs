@@ -5,6 +5,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::figures::Figures;
+
 /// Overrides the built-in answer for the requests it matches; of several, the first with times left wins.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -56,6 +58,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// What is sent.
     pub body: Body,
+    /// What the body says it used, for the fake's books: remembered as said with the last piece of the body.
+    pub figures: Option<Figures>,
     /// How the body is compressed, whether or not the client asked for it.
     pub encoding: Option<Encoding>,
     /// What happens before any byte of the answer.
@@ -66,7 +70,15 @@ pub struct Answer {
 
 impl Default for Answer {
     fn default() -> Self {
-        Self { status: 200, headers: Vec::new(), body: Body::default(), encoding: None, before: None, end: End::Clean }
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: Body::default(),
+            figures: None,
+            encoding: None,
+            before: None,
+            end: End::Clean,
+        }
     }
 }
 

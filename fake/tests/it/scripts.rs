@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::client::{events, generate, message, request};
-use fake_upstream::{Answer, Before, Body, Chunk, Encoding, Fake, Lifelike, Script};
+use fake_upstream::{Answer, Before, Body, Chunk, Encoding, Fake, Figures, Lifelike, Script};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -32,6 +32,13 @@ async fn ready_made_errors_are_what_the_apis_send() {
     let remaining: Vec<_> = limited.headers.get_all("anthropic-ratelimit-requests-remaining").iter().collect();
     assert_eq!(limited.headers["retry-after"], "7");
     assert_eq!(remaining, ["0"]);
+
+    fake.script(Script::once(Answer::rate_limited_silently()));
+    let silent = message(&fake, "a", "hi").await.unwrap();
+    assert!(silent.headers.keys().all(|name| !name.as_str().starts_with("anthropic-ratelimit-")));
+    fake.script(Script::once(Answer::window_spent("5h", 1_795_449_600)));
+    let spent = message(&fake, "sk-ant-oat01", "hi").await.unwrap();
+    assert_eq!(spent.headers["anthropic-ratelimit-unified-5h-reset"], "1795449600");
 
     fake.script(Script::always(Answer::gemini_rate_limited("gemini-2.5-pro", "45.5s")));
     let object = generate(&fake, "generateContent", "hi").await.unwrap().json().await;
@@ -65,10 +72,13 @@ async fn an_error_event_comes_where_the_script_says() {
 async fn scripted_bodies_are_sent_as_they_are() {
     let fake = Fake::start().await;
     let chunks = ["event: new\n", "data: {}\n\n"].map(|data| Chunk { after_ms: 1, data: data.into() });
-    fake.script(Script::once(Answer { body: Body::Chunks(chunks.into()), ..Answer::default() }));
+    let figures = Some(Figures { output: 5, ..Figures::default() });
+    fake.script(Script::once(Answer { body: Body::Chunks(chunks.into()), figures, ..Answer::default() }));
     let mut got = message(&fake, "a", "hi").await.unwrap();
     assert_eq!(got.headers["content-type"], "text/event-stream");
     assert_eq!(got.text().await, "event: new\ndata: {}\n\n");
+    fake.idle().await;
+    assert_eq!(fake.seen()[0].answered.figures, figures);
 
     fake.script(Script::once(Answer::json(200, json!({"usage": {"input_tokens": 3, "output_tokens": 4}}))));
     message(&fake, "a", "hi").await.unwrap().text().await;
