@@ -75,7 +75,7 @@ impl Call {
             Some(known) if known.method == method => (known.operation, known.model),
             Some(_) => return Err(Error::new(Kind::MethodNotAllowed, format!("{path} does not take {method}"))),
             None if manages_accounts(&segments) => {
-                return Err(Error::new(Kind::NotFound, "this gateway does not manage its accounts' owners"));
+                return Err(Error::new(Kind::NotFound, "this gateway does not forward the management of accounts"));
             }
             None if passthrough.is_match(path.as_ref()) => (Operation::Other, named_model(&segments)),
             None => return Err(Error::new(Kind::NotFound, format!("{path} is not supported by this gateway yet"))),

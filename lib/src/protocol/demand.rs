@@ -83,7 +83,7 @@ impl Demand {
             form: if streams { Form::Sse } else { call.form },
             model,
             model_span: reading.model_span,
-            session: Session::of(headers, reading.traces),
+            session: Session::of(headers, &reading.traces),
             max_output: reading.max_output,
             input_estimate: estimate(body.len(), reading.blobs),
             tool_loop: reading.tool_loop,

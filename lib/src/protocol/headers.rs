@@ -152,7 +152,7 @@ impl Provider {
     /// Adds the account's credential, the only thing that a request gains on its way.
     pub fn authorize(self, headers: &mut HeaderMap, credential: &Credential) -> Result<()> {
         let Credential::ApiKey(key) = credential;
-        let mut value = HeaderValue::from_str(key.expose()).map_err(|source| Error::internal(source))?;
+        let mut value = HeaderValue::from_str(key.expose()).map_err(Error::internal)?;
         value.set_sensitive(true);
         let name = match self {
             Self::Anthropic => "x-api-key",

@@ -179,11 +179,12 @@ fn answer(status: StatusCode, error: &Error, id: &RequestId, body: String) -> Re
     response
 }
 
-/// Whether a message (in lower case) says `phrase` itself. Upstreams quote what a caller sent, and a caller must not be
-/// able to put an account out by sending such words: after a quotation mark nothing is the upstream's own any more.
+/// Whether a message (in lower case) says `phrase` in the upstream's own words. Upstreams repeat what a caller sent, and
+/// a caller must not be able to put an account out by sending such words: after a quotation mark nothing is certain,
+/// and a message with a colon is of the form "field: complaint", where the field may have any name.
 fn says(message: &str, phrase: &str) -> bool {
     let own = message.find(['"', '`']).map_or(message, |quote| &message[..quote]);
-    own.contains(phrase)
+    own.contains(phrase) && !message.contains(": ")
 }
 
 /// What a path asks of its API.

@@ -100,6 +100,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Takes any value.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        self.value().map(drop)
+    }
+
     /// Takes any value and answers its bytes.
     pub(super) fn raw(&mut self) -> Result<&'a [u8]> {
         Ok(&self.bytes[self.value()?])
@@ -121,7 +126,7 @@ impl<'a> Scanner<'a> {
     /// Takes `bracket` and goes one level down; takes the whole value where it is not a `bracket`.
     fn enter(&mut self, bracket: u8) -> Result<bool> {
         if self.next_byte() != Some(bracket) {
-            return self.value().map(|_| false);
+            return self.skip().map(|()| false);
         }
         self.at += 1;
         self.depth += 1;

@@ -27,7 +27,7 @@ impl Session {
     ///
     /// A client's `x-session-id` goes before the end user, who may have several conversations at once, and both go
     /// before the opening words, which several conversations may share.
-    pub(super) fn of(headers: &HeaderMap, traces: Traces) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap, traces: &Traces) -> Option<Self> {
         let header =
             |name: &str| headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|value| !value.is_empty());
         if let Some(id) = header("x-claude-code-session-id") {
@@ -69,7 +69,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let opening = Some([opening; 32]).filter(|_| opening != 0);
-        Session::of(&headers, Traces { named: text(named), end_user: text(end_user), opening })
+        Session::of(&headers, &Traces { named: text(named), end_user: text(end_user), opening })
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn read(body: &[u8]) -> Result<Reading> {
                     messages = Messages::default();
                     json.array(|json| messages.add(json))?;
                 }
-                _ => drop(json.value()?),
+                _ => json.skip()?,
             }
             Ok(())
         })?;
@@ -95,7 +95,7 @@ impl Messages {
                     words = Opening::default();
                     blocks = content(json, &mut words)?;
                 }
-                _ => drop(json.value()?),
+                _ => json.skip()?,
             }
             Ok(())
         })?;
@@ -133,7 +133,7 @@ fn content(json: &mut Scanner<'_>, words: &mut Opening) -> Result<Blocks> {
             match key {
                 "type" => kind = json.text()?,
                 "text" => text = Some(json.raw()?),
-                _ => drop(json.value()?),
+                _ => json.skip()?,
             }
             Ok(())
         })?;

@@ -47,7 +47,7 @@ fn member(json: &mut Scanner<'_>, key: &str, reading: &mut Reading) -> Result<()
             .map(drop)
         }
         "contents" => contents(json, reading),
-        _ => json.value().map(drop),
+        _ => json.skip(),
     }
 }
 
@@ -62,7 +62,7 @@ fn contents(json: &mut Scanner<'_>, reading: &mut Reading) -> Result<()> {
                 turn = Turn::default();
                 json.array(|json| turn.add(json)).map(drop)
             } else {
-                json.value().map(drop)
+                json.skip()
             }
         })?;
         if std::mem::take(&mut first) {

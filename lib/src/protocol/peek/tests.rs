@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 
 fn accepts(json: &str) -> bool {
-    Scanner::run(json.as_bytes(), |scanner| scanner.value().map(drop)).is_ok()
+    Scanner::run(json.as_bytes(), Scanner::skip).is_ok()
 }
 
 /// The last `model` of an object, and where it stands.
@@ -26,7 +26,7 @@ fn model(json: &[u8]) -> Result<Option<(String, Range<usize>)>> {
 }
 
 #[test]
-fn the_grammar() {
+fn what_is_json() {
     for json in [
         "null",
         " true\n",
@@ -55,6 +55,10 @@ fn the_grammar() {
     ] {
         assert!(accepts(json), "{json}");
     }
+}
+
+#[test]
+fn what_is_not() {
     for json in [
         "",
         " ",
@@ -116,7 +120,7 @@ fn a_broken_body_is_told_where() {
 #[test]
 fn depth_has_a_bound() {
     let nested = |depth: usize| [vec![b'['; depth], vec![b']'; depth]].concat();
-    let skip = |json: &[u8]| Scanner::run(json, |scanner| scanner.value().map(drop)).map(drop);
+    let skip = |json: &[u8]| Scanner::run(json, Scanner::skip).map(drop);
     assert!(skip(&nested(MAX_DEPTH)).is_ok());
     let error = skip(&nested(MAX_DEPTH + 1)).unwrap_err();
     assert!(error.message.contains("nested deeper than 512 levels"), "{error}");
@@ -161,7 +165,7 @@ fn counts() {
 
 #[test]
 fn blobs_are_long_and_have_no_space() {
-    let run = |text: String| Scanner::run(format!("[\"{text}\"]").as_bytes(), |scanner| scanner.value().map(drop));
+    let run = |text: String| Scanner::run(format!("[\"{text}\"]").as_bytes(), Scanner::skip);
     assert_eq!(run("A".repeat(5000)).unwrap(), 5002);
     assert_eq!(run("A".repeat(500)).unwrap(), 0);
     assert_eq!(run("word ".repeat(5000)).unwrap(), 0);
@@ -241,10 +245,14 @@ impl Chance {
 #[test]
 fn it_finds_what_a_full_parser_finds() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
-    let mut found = 0;
+    let (mut found, mut streams) = (0, 0);
     for _ in 0..20_000 {
         let json = chance.object(3);
         let parsed: Value = serde_json::from_str(&json).expect("the generator writes JSON");
+        let reading = crate::protocol::anthropic::read(json.as_bytes()).expect("so does a dialect");
+        assert_eq!(reading.stream, parsed["stream"] == true, "{json}");
+        assert_eq!(reading.model.as_deref(), parsed["model"].as_str().filter(|model| !model.is_empty()), "{json}");
+        streams += usize::from(reading.stream);
         let model = model(json.as_bytes()).expect("and the scanner reads it");
         assert_eq!(model.as_ref().map(|(text, _)| text.as_str()), parsed["model"].as_str(), "{json}");
         if let Some((text, span)) = model {
@@ -252,7 +260,7 @@ fn it_finds_what_a_full_parser_finds() {
             found += 1;
         }
     }
-    assert!(found > 1000, "{found}");
+    assert!(found > 1000 && streams > 100, "{found} {streams}");
 }
 
 #[test]
@@ -269,7 +277,7 @@ fn no_mutation_makes_it_panic_or_take_what_is_not_json() {
                 _ => json.insert(at, b"\"{}[]:,\\u0-e."[chance.below(13)]),
             }
         }
-        let ours = Scanner::run(&json, |scanner| scanner.value().map(drop));
+        let ours = Scanner::run(&json, Scanner::skip);
         // Of what it cannot read a full parser refuses numbers too large and surrogates alone; both pass here.
         if let Err(error) = serde_json::from_slice::<Value>(&json) {
             let lenient = ["number out of range", "surrogate", "hex escape", "unicode"];

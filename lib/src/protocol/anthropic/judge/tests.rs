@@ -179,6 +179,8 @@ fn a_caller_cannot_put_an_account_out_by_quotation() {
         for message in [
             format!("Unexpected value(s) `{words}` for the `anthropic-beta` header."),
             format!("tools.0.name: \"{words}\" does not match the pattern"),
+            format!("{words}: Extra inputs are not permitted"),
+            format!("metadata.{words}. Really: Extra inputs are not permitted"),
         ] {
             assert_eq!(verdict(400, &[], &body("invalid_request_error", &message, "")), Verdict::CallersFault);
         }
