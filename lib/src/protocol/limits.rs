@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
-/// No upstream's limit lasts longer; whatever says so is not believed further than this.
+/// No upstream's limit lasts longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// When `retry-after-ms` or `retry-after` (seconds, also with a fraction, or an HTTP date) says to come back.
@@ -18,8 +18,14 @@ pub(super) fn retry_at(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp>
     let text = text("retry-after")?;
     match seconds(text) {
         Some(seconds) => in_seconds(seconds, now),
-        None => Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok(),
+        None => ahead(Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()?, now),
     }
+}
+
+/// A moment that is still to come; `None` for one that is past, or so far off that it cannot be meant.
+pub(super) fn ahead(at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let latest = now.checked_add(LONGEST).ok()?;
+    (now < at && at <= latest).then_some(at)
 }
 
 /// `now` and a wait; `None` for a wait that makes no sense.
@@ -86,7 +92,7 @@ mod tests {
         check("retry-after", "Mon, 23 Nov 2026 11:00:00 GMT", Some("2026-11-23T11:00:00Z"));
         check("retry-after-ms", "1500", Some("2026-11-23T10:00:01.5Z"));
         check("retry-after", "1e300", Some("2027-11-24T10:00:00Z"));
-        for nonsense in ["-1", "soon", "", "NaN"] {
+        for nonsense in ["-1", "soon", "", "NaN", "Mon, 23 Nov 2020 11:00:00 GMT", "Tue, 23 Nov 2099 11:00:00 GMT"] {
             check("retry-after", nonsense, None);
         }
     }

@@ -131,62 +131,6 @@ impl Protocol {
     }
 }
 
-/// The status of a refusal, where the dialect has no reason to choose another.
-fn status(kind: Kind) -> StatusCode {
-    match kind {
-        Kind::InvalidRequest => StatusCode::BAD_REQUEST,
-        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Kind::PermissionDenied => StatusCode::FORBIDDEN,
-        Kind::NotFound => StatusCode::NOT_FOUND,
-        Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Kind::Conflict => StatusCode::CONFLICT,
-        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-/// A wait in whole seconds, never too short.
-fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
-}
-
-/// What refusals of every dialect have in common.
-///
-/// Without `x-should-retry: false` Claude Code tries for minutes what no retry can cure, a 401 above all; and of waits
-/// it sits out only those under a minute.
-fn answer(status: StatusCode, error: &Error, id: &RequestId, body: String) -> Response {
-    let mut response = Response::new(crate::http::full(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-request-id", HeaderValue::from_str(id.as_str()).expect("an id is plain text"));
-    let wait = error.retry_after.map(whole_seconds);
-    if let Some(seconds) = wait {
-        headers.insert(RETRY_AFTER, seconds.into());
-    }
-    let cured_by_retry = match error.kind {
-        Kind::Internal => true,
-        Kind::Unavailable => wait.is_none_or(|seconds| seconds < 60),
-        Kind::RateLimited => wait.is_some_and(|seconds| seconds < 60),
-        _ => false,
-    };
-    if !cured_by_retry {
-        headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    }
-    response
-}
-
-/// Whether a message (in lower case) says `phrase` in the upstream's own words. Upstreams repeat what a caller sent, and
-/// a caller must not be able to put an account out by sending such words: after a quotation mark nothing is certain,
-/// and a message with a colon is of the form "field: complaint", where the field may have any name.
-fn says(message: &str, phrase: &str) -> bool {
-    let own = message.find(['"', '`']).map_or(message, |quote| &message[..quote]);
-    own.contains(phrase) && !message.contains(": ")
-}
-
 /// What a path asks of its API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -268,6 +212,62 @@ pub enum Scope {
     Account,
     /// The account's use of the model family that was asked for.
     Family,
+}
+
+/// The status of a refusal, where the dialect has no reason to choose another.
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::InvalidRequest => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::PermissionDenied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// A wait in whole seconds, never too short.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// What refusals of every dialect have in common.
+///
+/// Without `x-should-retry: false` Claude Code tries for minutes what no retry can cure, a 401 above all; and of waits
+/// it sits out only those under a minute.
+fn answer(status: StatusCode, error: &Error, id: &RequestId, body: String) -> Response {
+    let mut response = Response::new(crate::http::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-request-id", HeaderValue::from_str(id.as_str()).expect("an id is plain text"));
+    let wait = error.retry_after.map(whole_seconds);
+    if let Some(seconds) = wait {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    let cured_by_retry = match error.kind {
+        Kind::Internal => true,
+        Kind::Unavailable => wait.is_none_or(|seconds| seconds < 60),
+        Kind::RateLimited => wait.is_some_and(|seconds| seconds < 60),
+        _ => false,
+    };
+    if !cured_by_retry {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
+}
+
+/// Whether a message (in lower case) says `phrase` in the upstream's own words. Upstreams repeat what a caller sent, and
+/// a caller must not be able to put an account out by sending such words: after a quotation mark nothing is certain,
+/// and a message with a colon is of the form "field: complaint", where the field may have any name.
+fn says(message: &str, phrase: &str) -> bool {
+    let own = message.find(['"', '`']).map_or(message, |quote| &message[..quote]);
+    own.contains(phrase) && !message.contains(": ")
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What an Anthropic answer means: whose fault an error is, and how long it lasts.
 
 use http::{HeaderMap, StatusCode};
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::Value;
 
 use crate::protocol::{
     Answer, Penalty, Scope, Verdict,
-    limits::{in_seconds, next_month, retry_at},
+    limits::{ahead, in_seconds, next_month, retry_at},
     says,
 };
 
@@ -211,7 +211,7 @@ fn of_one_family(headers: &HeaderMap) -> bool {
 fn unified_reset(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let at = |name: &str| {
         let seconds = text(headers, name)?.parse().ok()?;
-        Timestamp::from_second(seconds).ok().filter(|reset| *reset > now)
+        ahead(Timestamp::from_second(seconds).ok()?, now)
     };
     at("anthropic-ratelimit-unified-reset").or_else(|| {
         let window = claimed_window(headers)?;
@@ -226,17 +226,15 @@ fn bucket_reset(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
         .filter(|bucket| text(headers, &format!("anthropic-ratelimit-{bucket}-remaining")) == Some("0"));
     empty
         .filter_map(|bucket| text(headers, &format!("anthropic-ratelimit-{bucket}-reset"))?.parse().ok())
-        .filter(|reset: &Timestamp| *reset > now)
+        .filter_map(|reset| ahead(reset, now))
         .max()
 }
 
-/// The day in "… regain access on 2026-12-01 at 00:00 UTC", if it is to come and not absurdly far.
+/// The day in "… regain access on 2026-12-01 at 00:00 UTC", if that makes sense.
 fn date_in(message: &str, now: Timestamp) -> Option<Timestamp> {
     let after = message.split_once("regain access on ")?.1;
     let day: Date = after.get(..10)?.parse().ok()?;
-    let start = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    let latest = now.checked_add((366 * 24).hours()).ok()?;
-    (now < start && start < latest).then_some(start)
+    ahead(day.to_zoned(TimeZone::UTC).ok()?.timestamp(), now)
 }
 
 #[cfg(test)]

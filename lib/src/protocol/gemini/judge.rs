@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::protocol::{
     Answer, Penalty, Scope, Verdict,
-    limits::{in_seconds, pacific_midnight, retry_at, seconds_of},
+    limits::{ahead, in_seconds, pacific_midnight, retry_at, seconds_of},
     says,
 };
 
@@ -171,7 +171,7 @@ impl Said {
         match self.reason.as_str() {
             "MODEL_CAPACITY_EXHAUSTED" => Penalty::Overloaded,
             "QUOTA_EXHAUSTED" => {
-                let reset = metadata("quotaResetTimeStamp").parse().ok().filter(|reset| *reset > now);
+                let reset = metadata("quotaResetTimeStamp").parse().ok().and_then(|reset| ahead(reset, now));
                 let delay = seconds_of(metadata("quotaResetDelay")).and_then(|seconds| in_seconds(seconds, now));
                 let scope = if metadata("model").is_empty() { Scope::Account } else { Scope::Family };
                 Penalty::RateLimited { until: reset.or(delay).or_else(wait), scope }
