@@ -1,30 +1,43 @@
 //! What bytes mean: which API a path belongs to, what a body asks for, what an answer says and what it used. No IO.
 //!
-//! The two vendors answer the same questions, one file each: [`anthropic`] and [`gemini`].
+//! The two vendors answer the same questions, one folder each: `anthropic` and `gemini`.
 
 mod call;
 mod decode;
 mod demand;
 mod headers;
+mod limits;
 mod path;
 mod peek;
 mod session;
 mod sse;
 mod usage;
 
-pub mod anthropic;
-pub mod gemini;
-pub mod openai;
+mod anthropic;
+mod gemini;
+mod openai;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    error::{Error, Kind},
+    http::Response,
+    id::RequestId,
+};
+
+pub use anthropic::PING;
 pub use call::Call;
-pub use demand::Demand;
-pub use headers::{presented_keys, to_caller, to_upstream};
+pub use demand::{Demand, Family};
+pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub use session::Session;
 pub use usage::{Charge, Ending, Meter, Tally, Usage};
 
 /// Whose account serves.
@@ -61,6 +74,33 @@ impl Provider {
             Self::Gemini => "https://generativelanguage.googleapis.com",
         }
     }
+
+    /// What an answer means, before the caller has seen any of it.
+    pub fn judge(self, answer: &Answer<'_>, now: Timestamp) -> Verdict {
+        match self {
+            Self::Anthropic => anthropic::judge(answer, now),
+            Self::Gemini => gemini::judge(answer, now),
+        }
+    }
+
+    /// What the first event (or array element) of a stream means: `Deliver` unless it is an error. `name` is its
+    /// `event:` line, where it has one; `answer` holds the stream's status and headers, and the event's data.
+    pub fn judge_event(self, name: Option<&str>, answer: &Answer<'_>, now: Timestamp) -> Verdict {
+        match self {
+            Self::Anthropic => anthropic::judge_event(name, answer, now),
+            Self::Gemini => gemini::judge_event(answer, now),
+        }
+    }
+
+    /// What to send into a stream that we have to break off. `None` where the dialect has no such event that clients
+    /// understand: then the connection is closed abnormally, never cleanly.
+    pub fn error_event(self, form: Form, error: &Error) -> Option<Bytes> {
+        match (self, form) {
+            (Self::Anthropic, Form::Sse) => Some(anthropic::error_event(error)),
+            // Gemini CLI takes an error element for the end of an answer and prints what it has as if all were well.
+            (Self::Gemini, _) | (_, Form::Json | Form::JsonArray) => None,
+        }
+    }
 }
 
 impl fmt::Display for Provider {
@@ -78,6 +118,17 @@ pub enum Protocol {
     Gemini,
     /// Chat completions: recognised, so that its clients can read our refusal; not served.
     OpenAi,
+}
+
+impl Protocol {
+    /// Our "no", in the caller's dialect. `form` is what the caller would have got.
+    pub fn refusal(self, form: Form, error: &Error, id: &RequestId) -> Response {
+        match self {
+            Self::Anthropic => anthropic::refusal(error, id),
+            Self::Gemini => gemini::refusal(form, error, id),
+            Self::OpenAi => openai::refusal(error, id),
+        }
+    }
 }
 
 /// What a path asks of its API.
@@ -161,4 +212,82 @@ pub enum Scope {
     Account,
     /// The account's use of the model family that was asked for.
     Family,
+}
+
+/// The status of a refusal, where the dialect has no reason to choose another.
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::InvalidRequest => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::PermissionDenied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// A wait in whole seconds, never too short.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// What refusals of every dialect have in common.
+///
+/// Without `x-should-retry: false` Claude Code tries for minutes what no retry can cure, a 401 above all; and of waits
+/// it sits out only those under a minute.
+fn answer(status: StatusCode, error: &Error, id: &RequestId, body: String) -> Response {
+    let mut response = Response::new(crate::http::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-request-id", HeaderValue::from_str(id.as_str()).expect("an id is plain text"));
+    let wait = error.retry_after.map(whole_seconds);
+    if let Some(seconds) = wait {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    let cured_by_retry = match error.kind {
+        Kind::Internal => true,
+        Kind::Unavailable => wait.is_none_or(|seconds| seconds < 60),
+        Kind::RateLimited => wait.is_some_and(|seconds| seconds < 60),
+        _ => false,
+    };
+    if !cured_by_retry {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
+}
+
+/// Whether a message (in lower case) says `phrase` in the upstream's own words. Upstreams repeat what a caller sent, and
+/// a caller must not be able to put an account out by sending such words: after a quotation mark nothing is certain,
+/// and a message with a colon is of the form "field: complaint", where the field may have any name.
+fn says(message: &str, phrase: &str) -> bool {
+    let own = message.find(['"', '`']).map_or(message, |quote| &message[..quote]);
+    own.contains(phrase) && !message.contains(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a refusal apart; its body is all there, so nothing has to be waited for.
+    pub(super) fn read(response: Response) -> (http::response::Parts, String) {
+        use futures_util::FutureExt as _;
+        use http_body_util::BodyExt as _;
+        let (head, body) = response.into_parts();
+        let body = body.collect().now_or_never().expect("a full body is ready").expect("and whole").to_bytes();
+        (head, String::from_utf8(body.into()).expect("refusals are text"))
+    }
+
+    #[test]
+    fn providers_are_words() {
+        for provider in Provider::ALL {
+            assert_eq!(Provider::parse(provider.as_str()), Some(provider));
+        }
+        assert_eq!(Provider::parse("openai"), None);
+    }
 }

@@ -1,0 +1,151 @@
+//! The Messages API: what its bodies ask for, what its answers mean, how it says no.
+
+mod judge;
+mod refusal;
+
+use super::{
+    demand::{Opening, Reading, not_an_object},
+    peek::{Scanner, count_of, text_of},
+};
+use crate::error::Result;
+
+pub(super) use judge::{judge, judge_event};
+pub use refusal::PING;
+pub(super) use refusal::{error_event, refusal};
+
+/// Reads a body of `/v1/messages` or `/v1/messages/count_tokens`.
+pub(super) fn read(body: &[u8]) -> Result<Reading> {
+    let mut reading = Reading::default();
+    let (mut system, mut messages) = (Opening::default(), Messages::default());
+    reading.blobs = Scanner::run(body, |json| {
+        let object = json.object(|json, key| {
+            match key {
+                "model" => {
+                    let span = json.value()?;
+                    reading.model = text_of(&body[span.clone()]).map(String::from).filter(|model| !model.is_empty());
+                    reading.model_span = Some(span);
+                }
+                "stream" => reading.stream = json.raw()? == b"true",
+                "max_tokens" => reading.max_output = count_of(json.raw()?),
+                "metadata" => {
+                    (reading.traces.named, reading.traces.end_user) = (None, None);
+                    json.object(|json, key| {
+                        let text = json.text()?;
+                        if key == "user_id" {
+                            (reading.traces.named, reading.traces.end_user) = identity(text.as_deref());
+                        }
+                        Ok(())
+                    })?;
+                }
+                "system" => {
+                    system = Opening::default();
+                    content(json, &mut system)?;
+                }
+                "messages" => {
+                    messages = Messages::default();
+                    json.array(|json| messages.add(json))?;
+                }
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        if object { Ok(()) } else { Err(not_an_object()) }
+    })?;
+    if let Some(first) = messages.first.digest() {
+        system.add(&first);
+        reading.traces.opening = system.digest();
+    }
+    reading.tool_loop = messages.tool_loop;
+    reading.has_thinking = messages.thinking;
+    Ok(reading)
+}
+
+/// What `metadata.user_id` names: a session, or an end user. Claude Code packs the session into it, today as JSON,
+/// formerly behind `_session_`.
+fn identity(user_id: Option<&str>) -> (Option<String>, Option<String>) {
+    #[derive(serde::Deserialize)]
+    struct Packed {
+        session_id: String,
+    }
+    let Some(user_id) = user_id.filter(|id| !id.is_empty()) else { return (None, None) };
+    let packed = serde_json::from_str(user_id).map(|packed: Packed| packed.session_id).ok();
+    let session = packed.or_else(|| user_id.rsplit_once("_session_").map(|(_, session)| session.to_owned()));
+    match session.filter(|session| !session.is_empty()) {
+        Some(session) => (Some(session), None),
+        None => (None, Some(user_id.to_owned())),
+    }
+}
+
+/// What matters of `messages`.
+#[derive(Default)]
+struct Messages {
+    first: Opening,
+    begun: bool,
+    tool_loop: bool,
+    thinking: bool,
+}
+
+impl Messages {
+    fn add(&mut self, json: &mut Scanner<'_>) -> Result<()> {
+        let (mut system, mut words, mut blocks) = (false, Opening::default(), Blocks::default());
+        json.object(|json, key| {
+            match key {
+                "role" => system = json.raw()? == b"\"system\"",
+                "content" => {
+                    words = Opening::default();
+                    blocks = content(json, &mut words)?;
+                }
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        self.thinking |= blocks.thinking;
+        // Claude Code puts entries of role system after the user's: they are neither the first words nor the last.
+        if !system {
+            if !self.begun {
+                self.first = words;
+            }
+            self.begun = true;
+            self.tool_loop = blocks.tool_result;
+        }
+        Ok(())
+    }
+}
+
+/// What kinds of block a content has.
+#[derive(Default)]
+struct Blocks {
+    thinking: bool,
+    tool_result: bool,
+}
+
+/// Takes a content, which is a string or a list of blocks.
+fn content(json: &mut Scanner<'_>, words: &mut Opening) -> Result<Blocks> {
+    let mut found = Blocks::default();
+    if json.next_byte() == Some(b'"') {
+        let raw = json.raw()?;
+        words.add(&raw[1..raw.len() - 1]);
+        return Ok(found);
+    }
+    json.array(|json| {
+        let (mut kind, mut text) = (None, None);
+        json.object(|json, key| {
+            match key {
+                "type" => kind = json.text()?,
+                "text" => text = Some(json.raw()?),
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        match kind.as_deref() {
+            Some("thinking" | "redacted_thinking") => found.thinking = true,
+            Some("tool_result") => found.tool_result = true,
+            _ => {}
+        }
+        if let Some(text) = text.filter(|text| text_of(text).is_some()) {
+            words.add(&text[1..text.len() - 1]);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}

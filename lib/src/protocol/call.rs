@@ -1,0 +1,167 @@
+//! What a method and a path ask for, and in which dialect.
+
+use globset::GlobSet;
+use http::{HeaderMap, Method, Uri};
+use url::form_urlencoded;
+
+use super::{Form, Operation, Protocol, Provider, path};
+use crate::error::{Error, Kind, Result};
+
+/// A request as its first line tells it; the body may say more ([`super::Demand`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The caller's dialect.
+    pub protocol: Protocol,
+    /// Whose account can serve it.
+    pub provider: Provider,
+    /// What is asked.
+    pub operation: Operation,
+    /// How the answer will be laid out, as far as the path tells.
+    pub form: Form,
+    /// The model, where the path names it. A tuned model keeps its `tunedModels/`.
+    pub model: Option<String>,
+}
+
+impl Protocol {
+    /// The dialect of a path, known or not, so that a refusal can be read by whoever asked.
+    ///
+    /// `/v1` belongs to three APIs. A verb tells Gemini; for the rest, whose way of showing a key is used.
+    pub fn of(path: &str, query: Option<&str>, headers: &HeaderMap) -> Self {
+        let mut segments = path.trim_start_matches('/').splitn(3, '/');
+        let (version, thing) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+        let rest = segments.next().unwrap_or_default().to_ascii_lowercase();
+        if version.starts_with("v1beta") || version.starts_with("v1alpha") || version.starts_with("v1internal") {
+            return Self::Gemini;
+        }
+        match (version, thing) {
+            ("upload", _) | ("v1", "cachedContents" | "tunedModels" | "operations" | "interactions") => Self::Gemini,
+            ("v1", "chat" | "responses" | "embeddings" | "completions") => Self::OpenAi,
+            ("v1", "models") if rest.contains(':') || rest.contains("%3a") => Self::Gemini,
+            ("v1", "models" | "files" | "batches") if shows_gemini_key(query, headers) => Self::Gemini,
+            ("v1", "models") => {
+                let anthropic = headers.contains_key("anthropic-version") || headers.contains_key("x-api-key");
+                if anthropic { Self::Anthropic } else { Self::OpenAi }
+            }
+            _ => Self::Anthropic,
+        }
+    }
+}
+
+fn shows_gemini_key(query: Option<&str>, headers: &HeaderMap) -> bool {
+    headers.contains_key("x-goog-api-key") || pairs(query).any(|(name, _)| name == "key")
+}
+
+fn pairs(query: Option<&str>) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+}
+
+impl Call {
+    /// Reads the first line. `passthrough` holds the globs of further paths that the operator lets through.
+    pub fn read(protocol: Protocol, method: &Method, uri: &Uri, passthrough: &GlobSet) -> Result<Self> {
+        let path = path::plain(uri)?;
+        let provider = match protocol {
+            Protocol::Anthropic => Provider::Anthropic,
+            Protocol::Gemini => Provider::Gemini,
+            Protocol::OpenAi => {
+                return Err(Error::new(Kind::NotFound, "this gateway speaks the Anthropic and Gemini APIs"));
+            }
+        };
+        let segments: Vec<_> = path.split('/').skip(1).collect();
+        let known = match provider {
+            Provider::Anthropic => anthropic(&segments),
+            Provider::Gemini => gemini(&segments),
+        };
+        let (operation, model) = match known {
+            Some(known) if known.method == method => (known.operation, known.model),
+            Some(_) => return Err(Error::new(Kind::MethodNotAllowed, format!("{path} does not take {method}"))),
+            None if manages_accounts(&segments) => {
+                return Err(Error::new(Kind::NotFound, "this gateway does not forward the management of accounts"));
+            }
+            None if passthrough.is_match(path.as_ref()) => (Operation::Other, named_model(&segments)),
+            None => return Err(Error::new(Kind::NotFound, format!("{path} is not supported by this gateway yet"))),
+        };
+        let streams = path.ends_with(":streamGenerateContent");
+        let form = if provider == Provider::Gemini { gemini_form(streams, uri.query())? } else { Form::Json };
+        Ok(Self { protocol, provider, operation, form, model })
+    }
+}
+
+/// A path that is served.
+struct Known {
+    method: Method,
+    operation: Operation,
+    model: Option<String>,
+}
+
+fn anthropic(segments: &[&str]) -> Option<Known> {
+    let (method, operation, model) = match segments {
+        ["v1", "messages"] => (Method::POST, Operation::Generate, None),
+        ["v1", "messages", "count_tokens"] => (Method::POST, Operation::CountTokens, None),
+        ["v1", "models"] => (Method::GET, Operation::Models, None),
+        ["v1", "models", id] if !id.is_empty() => (Method::GET, Operation::Models, Some((*id).to_owned())),
+        _ => return None,
+    };
+    Some(Known { method, operation, model })
+}
+
+fn gemini(segments: &[&str]) -> Option<Known> {
+    let ["v1" | "v1beta" | "v1alpha", rest @ ..] = segments else { return None };
+    let (method, operation) = match rest {
+        ["models"] => (Method::GET, Operation::Models),
+        ["models", id] if !id.is_empty() && !id.contains(':') => (Method::GET, Operation::Models),
+        ["models" | "tunedModels", call] => {
+            let operation = match call.rsplit_once(':')? {
+                ("", _) => return None,
+                (_, "generateContent" | "streamGenerateContent") => Operation::Generate,
+                (_, "countTokens") => Operation::CountTokens,
+                (_, "embedContent" | "batchEmbedContents") => Operation::Embed,
+                _ => return None,
+            };
+            (Method::POST, operation)
+        }
+        _ => return None,
+    };
+    Some(Known { method, operation, model: named_model(segments) })
+}
+
+/// The model in `…/models/{m}`, `…/models/{m}:verb` and the same under `tunedModels`.
+fn named_model(segments: &[&str]) -> Option<String> {
+    let [_, kind @ ("models" | "tunedModels"), call, ..] = segments else { return None };
+    let name = call.rsplit_once(':').map_or(*call, |(name, _)| name);
+    match *kind {
+        _ if name.is_empty() => None,
+        "models" => Some(name.to_owned()),
+        kind => Some(format!("{kind}/{name}")),
+    }
+}
+
+/// Paths that act on the owner of an account, or hand out credentials: no glob lets them through.
+fn manages_accounts(segments: &[&str]) -> bool {
+    let managing = ["organizations", "oauth", "auth_tokens"];
+    segments.iter().any(|segment| {
+        let thing = segment.split(':').next().unwrap_or_default();
+        managing.iter().any(|word| word.eq_ignore_ascii_case(thing))
+    })
+}
+
+/// Google's `alt` chooses the layout. A layout that we could not count is refused, and so is an ambiguous one.
+fn gemini_form(streams: bool, query: Option<&str>) -> Result<Form> {
+    let mut form = None;
+    for (name, value) in pairs(query) {
+        let asked = match (name.as_ref(), value.as_ref()) {
+            ("alt" | "$alt", "sse") => Form::Sse,
+            ("alt" | "$alt", "json") if streams => Form::JsonArray,
+            ("alt" | "$alt", "json") => Form::Json,
+            ("alt" | "$alt", _) => return Err(Error::invalid("alt", "must be sse or json")),
+            ("callback" | "$callback", _) => return Err(Error::invalid("callback", "is not supported")),
+            _ => continue,
+        };
+        if form.replace(asked).is_some_and(|before| before != asked) {
+            return Err(Error::invalid("alt", "is given twice, with different values"));
+        }
+    }
+    Ok(form.unwrap_or(if streams { Form::JsonArray } else { Form::Json }))
+}
+
+#[cfg(test)]
+mod tests;
