@@ -2,19 +2,19 @@
 //!
 //! The two vendors answer the same questions, one file each: [`anthropic`] and [`gemini`].
 
-mod call;
 mod decode;
-mod demand;
-mod headers;
-mod path;
-mod peek;
-mod session;
-mod sse;
+mod json;
+pub(crate) mod sse;
 mod usage;
 
-pub mod anthropic;
-pub mod gemini;
-pub mod openai;
+pub mod anthropic {
+    //! The Messages API.
+    pub(super) mod meter;
+}
+pub mod gemini {
+    //! The Gemini API.
+    pub(super) mod meter;
+}
 
 use std::fmt;
 
@@ -22,10 +22,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use call::Call;
-pub use demand::Demand;
-pub use headers::{presented_keys, to_caller, to_upstream};
-pub use usage::{Charge, Ending, Meter, Tally, Usage};
+pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 
 /// Whose account serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
