@@ -2,20 +2,19 @@
 //!
 //! The two vendors answer the same questions, one folder each: `anthropic` and `gemini`.
 
-mod call;
 mod decode;
-mod demand;
-mod headers;
-mod limits;
-mod path;
-mod peek;
-mod session;
-mod sse;
+mod json;
+pub(crate) mod sse;
 mod usage;
 
-mod anthropic;
-mod gemini;
-mod openai;
+pub mod anthropic {
+    //! The Messages API.
+    pub(super) mod meter;
+}
+pub mod gemini {
+    //! The Gemini API.
+    pub(super) mod meter;
+}
 
 use std::{fmt, time::Duration};
 
@@ -27,18 +26,7 @@ use http::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::{Error, Kind},
-    http::Response,
-    id::RequestId,
-};
-
-pub use anthropic::PING;
-pub use call::Call;
-pub use demand::{Demand, Family};
-pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
-pub use session::Session;
-pub use usage::{Charge, Ending, Meter, Tally, Usage};
+pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 
 /// Whose account serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

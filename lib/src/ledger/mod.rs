@@ -1,0 +1,7 @@
+//! What a request cost: the price table and its arithmetic. No IO.
+
+mod money;
+mod price;
+
+pub use money::Micros;
+pub use price::{PriceTable, Priced, Rate, Row};
