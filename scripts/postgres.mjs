@@ -205,7 +205,7 @@ async function launch(actor, data, settings) {
 
 /** What the callers hold; `server` is null where another process owns it. */
 function handle(actor, socketDir, server) {
-  const url = (name) => `postgresql://${OWNER}@${encodeURIComponent(socketDir)}/${name}`;
+  const url = (name) => `postgresql://${OWNER}@${encodeURIComponent(socketDir)}/${encodeURIComponent(name)}`;
   return {
     url: url(OWNER),
     socketDir,

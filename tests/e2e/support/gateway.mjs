@@ -22,9 +22,9 @@ export async function startFake(programs) {
   return { address, stop: () => program.stop() };
 }
 
-/** Starts `llm-gateway serve`. */
-export async function startLocal(programs) {
-  const env = await settings();
+/** Starts `llm-gateway serve`, afresh or on what an earlier one was told. */
+export async function startLocal(programs, env) {
+  env ??= await settings();
   const program = new Program(programs("llm-gateway"), ["serve"], { env: { ...cleanEnvironment("/nonexistent"), ...env, PORT: "0" } });
   const [, address] = await program.said(/^llm-gateway listening on (\S+)$/m);
   return { ...site(address, env), program, stop: () => program.stop() };

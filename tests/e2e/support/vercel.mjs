@@ -28,7 +28,7 @@ export function copyProject(name) {
 
 /** `vercel build`, as the platform's own machines run it; the answer has its output's directory and its time. */
 export async function vercelBuild(copy) {
-  mkdirSync(join(copy.dir, ".vercel"));
+  mkdirSync(join(copy.dir, ".vercel"), { recursive: true });
   writeFileSync(join(copy.dir, ".vercel/project.json"), JSON.stringify({ projectId: "prj_test", orgId: "team_test", settings: { framework: null } }));
   const result = await complete(process.execPath, [cli, "build", "--yes", "--standalone"], {
     cwd: copy.dir,
