@@ -8,6 +8,7 @@ import { buildGateway, database, loadEnvFile, main, Plain, root, secrets } from 
 
 const stopping = new AbortController();
 let gateway = null;
+let askedAt = 0;
 
 await main(async () => {
   loadEnvFile();
@@ -33,12 +34,14 @@ function report(line) {
   console.log(`> ${line}`);
 }
 
-/** The first signal lets open requests end; a second one does not wait for them. */
+/** The first signal lets open requests end; a later one does not wait for them. */
 function stop() {
-  if (gateway) {
-    if (!stopping.signal.aborted) report("Stopping; open requests may end (once more to cut them off)");
-    gateway.kill(stopping.signal.aborted ? "SIGKILL" : "SIGTERM");
-  }
+  const again = stopping.signal.aborted;
+  // One keystroke may come twice: from the terminal, and handed on by npm.
+  if (again && Date.now() - askedAt < 1000) return;
+  askedAt = Date.now();
+  if (gateway && !again) report("Stopping; open requests may end (once more to cut them off)");
+  gateway?.kill(again ? "SIGKILL" : "SIGTERM");
   stopping.abort();
 }
 

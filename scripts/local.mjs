@@ -55,7 +55,7 @@ export async function database({ report, signal }) {
   if (given) return { url: given, stop: async () => {} };
   if (!installed()) {
     report("Installing PostgreSQL (npm ci)");
-    await runVisibly("npm", ["ci", "--omit=dev", "--no-audit", "--no-fund"], { signal });
+    await runVisibly("npm", ["ci", "--omit=dev"], { signal });
   }
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   report("Starting PostgreSQL");

@@ -6,7 +6,7 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, openSync } from "node:fs";
-import { chown, mkdir, mkdtemp, readFile, readdir, readlink, realpath, rename, rm, rmdir, symlink, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readFile, readdir, readlink, realpath, rename, rm, rmdir, symlink, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,6 +19,7 @@ const NATIVE = fileURLToPath(new URL(`../node_modules/${PACKAGE}/native`, import
 const OWNER = "gateway";
 const READY_WITHIN = 300_000; // recovery after a crash replays everything since the last checkpoint
 const STOPPED_WITHIN = 20_000;
+const SOCKET = ".s.PGSQL.5432";
 const SOCKET_PATH_LIMIT = 103; // of sun_path, on the strictest system
 
 /** Whether the package with this machine's binaries is installed. */
@@ -41,7 +42,7 @@ export async function startPostgres({ dir, settings = {}, report = () => {} }) {
   await refuseOtherMajor(data);
   const found = await running(data);
   if (found) return handle(actor, found.socketDir, await adopt(found, actor, data, report));
-  await setStaleLockAside(data, report);
+  await buryPredecessor(data, report);
   return launch(actor, data, settings);
 }
 
@@ -153,17 +154,21 @@ async function worksIn(pid, data) {
   return (await readlink(`/proc/${pid}/cwd`).catch(() => null)) === data;
 }
 
-/** After a crash of the machine the lock may name a process that has nothing to do with PostgreSQL. */
-async function setStaleLockAside(data, report) {
+/** Clears up after a server that crashed. Its lock may by now name a process that has nothing to do with PostgreSQL. */
+async function buryPredecessor(data, report) {
   const lock = await readLock(data);
-  if (!lock || !alive(lock.pid) || process.platform !== "linux") return; // PostgreSQL sees for itself that nobody is there
-  for (const entry of await readdir("/proc")) {
-    if (/^\d+$/.test(entry) && (await worksIn(entry, data))) {
-      throw new Error(`A PostgreSQL process (${entry}) without its server still works in ${data}. End it and start again.`);
+  if (!lock) return;
+  if (alive(lock.pid) && process.platform === "linux") {
+    for (const entry of await readdir("/proc")) {
+      if (/^\d+$/.test(entry) && (await worksIn(entry, data))) {
+        throw new Error(`A PostgreSQL process (${entry}) without its server still works in ${data}. End it and start again.`);
+      }
     }
+    report(`The lock in ${data} is stale (process ${lock.pid} is not PostgreSQL); kept as postmaster.pid.stale`);
+    await rename(join(data, "postmaster.pid"), join(data, "postmaster.pid.stale"));
   }
-  report(`The lock in ${data} is stale (process ${lock.pid} is not PostgreSQL); kept as postmaster.pid.stale`);
-  await rename(join(data, "postmaster.pid"), join(data, "postmaster.pid.stale"));
+  for (const name of [SOCKET, `${SOCKET}.lock`]) await unlink(join(lock.socketDir, name)).catch(() => {});
+  await rmdir(lock.socketDir).catch(() => {});
 }
 
 /** Whose is a server that runs already? An orphan's becomes ours; a living owner's is left alone at the end. */
@@ -229,7 +234,7 @@ function handle(actor, socketDir, server) {
 
 /** Where a socket's whole path fits into what the system allows. */
 function shortTemporary() {
-  const longest = join(tmpdir(), "llm-gateway-XXXXXX/.s.PGSQL.5432.lock");
+  const longest = join(tmpdir(), "llm-gateway-XXXXXX", `${SOCKET}.lock`);
   return longest.length <= SOCKET_PATH_LIMIT ? tmpdir() : "/tmp";
 }
 

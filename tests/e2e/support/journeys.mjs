@@ -22,10 +22,10 @@ export async function claudeSaysHi(gateway, key) {
 
 /** Claude Code runs a command because the model asked for it, and the model hears what came of it. */
 export async function claudeUsesATool(gateway, key) {
-  const prompt = '[[tool Bash {"command":"echo from-$((40+2))-tool","description":"Say where this comes from"}]]';
+  const prompt = '[[tool Bash {"command":"echo from the tool | tr a-z A-Z","description":"Say where this comes from"}]]';
   const { code, stdout, stderr } = await claude(gateway, key, prompt, ["--allowedTools", "Bash"]);
   assert.equal(code, 0, stdout + stderr);
-  assert.match(stdout, /The tool answered: .*from-42-tool/s);
+  assert.match(stdout, /The tool answered: .*FROM THE TOOL/s);
 }
 
 /** `gemini -p "say hi"`, which asks a small model first which model to ask. */
@@ -37,10 +37,10 @@ export async function geminiSaysHi(gateway, key) {
 
 /** Gemini CLI runs a command because the model asked for it. */
 export async function geminiUsesATool(gateway, key) {
-  const prompt = '[[tool run_shell_command {"command":"echo from-$((40+2))-tool","description":"Say where this comes from"}]]';
+  const prompt = '[[tool run_shell_command {"command":"echo from the tool | tr a-z A-Z","description":"Say where this comes from"}]]';
   const { code, stdout, stderr } = await gemini(gateway, key, prompt, ["-m", GEMINI_MODEL, "--approval-mode", "yolo"]);
   assert.equal(code, 0, stdout + stderr);
-  assert.match(stdout, /The tool answered: .*from-42-tool/s);
+  assert.match(stdout, /The tool answered: .*FROM THE TOOL/s);
 }
 
 /** Anthropic's SDK, plain and as a stream. */

@@ -1,8 +1,8 @@
 //! The pinned Vercel CLI without an account, on a copy of the project such as a clone would be.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 
 import { quickRelease, root, targetDir } from "../../../scripts/local.mjs";
@@ -32,7 +32,7 @@ export async function vercelBuild(copy) {
   writeFileSync(join(copy.dir, ".vercel/project.json"), JSON.stringify({ projectId: "prj_test", orgId: "team_test", settings: { framework: null } }));
   const result = await complete(process.execPath, [cli, "build", "--yes", "--standalone"], {
     cwd: copy.dir,
-    env: { ...vercelEnvironment(), ...copy.env, ...quickRelease, VERCEL_BUILD_IMAGE: "1" },
+    env: { ...vercelEnvironment(copy), ...quickRelease, VERCEL_BUILD_IMAGE: "1" },
     within: 1_200_000,
   });
   if (result.code !== 0) throw new Error(`vercel build failed (${result.code}):\n${result.stdout}${result.stderr}`);
@@ -45,17 +45,17 @@ export async function vercelDev(copy, variables) {
   writeFileSync(join(copy.dir, ".env"), lines.join(""), { mode: 0o600 });
   const program = new Program(process.execPath, [cli, "dev", "-L", "--listen", "127.0.0.1:0", "--non-interactive"], {
     cwd: copy.dir,
-    env: { ...vercelEnvironment(), ...copy.env },
+    env: vercelEnvironment(copy),
   });
   const [, address] = await program.said(/Available at (http:\/\/\S+)/, 60_000);
   return { address, program, stop: () => program.stop() };
 }
 
 /** No account and no telemetry, but the machine's Rust. */
-function vercelEnvironment() {
-  const home = mkdtempSync(join(tmpdir(), "llm-gateway-vercel-"));
+function vercelEnvironment(copy) {
   return {
-    ...cleanEnvironment(home),
+    ...cleanEnvironment(join(copy.dir, ".vercel/home")),
+    ...copy.env,
     CARGO_HOME: process.env.CARGO_HOME ?? join(homedir(), ".cargo"),
     RUSTUP_HOME: process.env.RUSTUP_HOME ?? join(homedir(), ".rustup"),
     VERCEL_TELEMETRY_DISABLED: "1",
