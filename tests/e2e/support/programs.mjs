@@ -32,9 +32,9 @@ export class Program {
   #text = "";
   #listeners = new Set();
 
-  constructor(command, args, { env, cwd = root } = {}) {
+  constructor(command, args, { env, cwd = root, detached = false } = {}) {
     this.name = command;
-    this.child = spawn(command, args, { env, cwd, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(command, args, { env, cwd, detached, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream.setEncoding("utf8").on("data", (chunk) => {
         this.#text += chunk;
