@@ -66,10 +66,20 @@ export class FunctionInstance {
     const { requestId } = frame.payload.context;
     const invocation = this.#open.get(requestId);
     if (!invocation) throw new Error(`an end for request ${requestId}, which is not open`);
-    this.#open.delete(requestId);
-    // What the platform may do as soon as nothing is open: the instance stands still, in the middle of whatever it did.
-    if (this.#open.size === 0) this.#freeze(true);
+    invocation.over = true;
+    this.#retire(requestId);
     invocation.ended(frame.payload);
+  }
+
+  /**
+   * Once an invocation has ended and its answer is out, the platform owes it nothing. With none left the instance stands
+   * still, in the middle of whatever it still did.
+   */
+  #retire(requestId) {
+    const invocation = this.#open.get(requestId);
+    if (!invocation?.over || !invocation.answered) return;
+    this.#open.delete(requestId);
+    if (this.#open.size === 0) this.#freeze(true);
   }
 
   #freeze(frozen) {
@@ -78,13 +88,17 @@ export class FunctionInstance {
   }
 
   /**
-   * Sends one request as the platform's proxy does: `{ response, ended, requestId }`. `response` is node's incoming message;
-   * `ended` is fulfilled when the function reports the end of the invocation, and by then it no longer runs.
+   * Sends one request as the platform's proxy does: `{ response, ended }`. `response` is node's incoming message; `ended` is
+   * fulfilled when the function reports the end of the invocation, and once the answer was read too it no longer runs.
    */
   invoke({ method = "GET", path, headers = {}, body }) {
     const requestId = ++this.#requests;
     this.#freeze(false);
-    const ended = new Promise((resolve) => this.#open.set(requestId, { ended: resolve }));
+    const ended = new Promise((resolve) => this.#open.set(requestId, { ended: resolve, over: false, answered: false }));
+    const answered = () => {
+      this.#open.get(requestId).answered = true;
+      this.#retire(requestId);
+    };
     const platform = {
       host: "gateway.example",
       "x-forwarded-for": "203.0.113.7",
@@ -96,17 +110,15 @@ export class FunctionInstance {
       "x-vercel-internal-request-id": String(requestId),
     };
     const response = new Promise((resolve, reject) => {
-      const request = http.request({ port: this.port, host: "127.0.0.1", method, path, headers: { ...headers, ...platform } }, resolve);
+      const request = http.request({ port: this.port, host: "127.0.0.1", method, path, headers: { ...headers, ...platform } }, (answer) => {
+        answer.once("close", answered);
+        resolve(answer);
+      });
       request.once("error", reject);
       if (typeof body?.pipe === "function") body.pipe(request);
       else request.end(body);
     });
-    return { response, ended, requestId };
-  }
-
-  /** How many invocations have not ended. */
-  get open() {
-    return this.#open.size;
+    return { response, ended };
   }
 
   /** The platform's own question whether it lives; it is no invocation. */
