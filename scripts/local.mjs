@@ -15,8 +15,8 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 export const dataDir = join(root, ".data");
 
 /**
- * Optimised, without the minutes that whole-program optimisation takes: measured, it makes a local gateway no faster to
- * the eye. The tests build the functions with the same settings, so that each dependency is compiled once for both.
+ * Optimised, without the minutes that whole-program optimisation takes. The tests build the functions with the same
+ * settings, so that each dependency is compiled once for both.
  */
 export const quickRelease = { CARGO_PROFILE_RELEASE_LTO: "off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16" };
 

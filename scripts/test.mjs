@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { main, root } from "./local.mjs";
 import { startPostgres } from "./postgres.mjs";
 
+// One file after the other: they share one checkout, and what measures time should have the machine to itself.
+const NODE_TEST = ["--test", "--test-reporter=spec", "--test-concurrency=1", "--test-timeout=900000"];
 const total = { passed: 0, failed: 0 };
 
 await main(async () => {
@@ -22,7 +24,7 @@ await main(async () => {
       const files = await testFiles(part);
       // Without files node would look for tests by itself; a part that is not there has to fail.
       if (files.length === 0) fail(`${part} tests`, `tests/${part} holds none`);
-      else await section(`${part} tests`, process.execPath, ["--test", "--test-reporter=spec", ...files], { env, count: nodeCounts });
+      else await section(`${part} tests`, process.execPath, [...NODE_TEST, ...files], { env, count: nodeCounts });
     }
   });
 

@@ -19,7 +19,7 @@ let fake;
 let clone;
 before(async () => {
   fake = await startFake(await debugPrograms());
-  clone = copyProject("clone");
+  clone = copyProject();
 });
 after(() => fake?.stop());
 

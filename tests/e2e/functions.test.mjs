@@ -22,7 +22,7 @@ let output;
 let fake;
 before(async () => {
   fake = await startFake(await debugPrograms());
-  const built = await vercelBuild(copyProject("build"));
+  const built = await vercelBuild(copyProject());
   output = built.output;
   const sizes = NAMES.map((name) => `${name} ${(statSync(join(output, `functions/api/${name}.func/executable`)).size / 1e6).toFixed(2)} MB`);
   console.log(`vercel build: ${(built.ms / 1000).toFixed(1)} s, ${sizes.join(", ")}`);

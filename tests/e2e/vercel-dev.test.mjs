@@ -15,7 +15,7 @@ let key;
 before(async () => {
   fake = await startFake(await debugPrograms());
   const env = await settings();
-  dev = await vercelDev(copyProject("dev"), env);
+  dev = await vercelDev(copyProject(), env);
   gateway = site(dev.address, env);
   key = await furnish(gateway, fake);
 });

@@ -1,7 +1,7 @@
 //! The pinned Vercel CLI without an account, on a copy of the project such as a clone would be.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -11,17 +11,17 @@ import { cleanEnvironment, complete, Program } from "./programs.mjs";
 const cli = join(root, "node_modules/vercel/dist/vc.js");
 
 /**
- * Copies what git knows or would add. The place is always the same and times are kept, so that cargo builds only
- * what changed: the copies share the project's target directory.
+ * Copies what git knows or would add: what a clone would hold once this is committed. The place is always the same and
+ * times are kept, so that cargo, whose target directory is the project's own, builds only what changed.
  */
-export function copyProject(name) {
+export function copyProject() {
   const target = targetDir();
-  const copy = join(target, "e2e", name);
+  const copy = join(target, "e2e-checkout");
   rmSync(copy, { recursive: true, force: true });
   const listed = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" });
-  for (const file of listed.split("\0").filter(Boolean)) {
+  for (const file of listed.split("\0").filter((name) => name && existsSync(join(root, name)))) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
-    cpSync(join(root, file), join(copy, file), { preserveTimestamps: true, recursive: true });
+    cpSync(join(root, file), join(copy, file), { preserveTimestamps: true });
   }
   return { dir: copy, env: { CARGO_TARGET_DIR: target } };
 }
