@@ -1,6 +1,7 @@
 //! `npm run db:push`: brings the database's schema up to date by hand. The gateway also does so itself when it starts.
 
-import { buildGateway, database, loadEnvFile, main, runVisibly, secrets } from "./local.mjs";
+import { main, runVisibly } from "./command.mjs";
+import { buildGateway, database, loadEnvFile, secrets } from "./local.mjs";
 
 await main(async () => {
   loadEnvFile();

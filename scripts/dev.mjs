@@ -4,7 +4,8 @@ import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
-import { buildGateway, database, loadEnvFile, main, Plain, root, secrets } from "./local.mjs";
+import { main, Plain, root } from "./command.mjs";
+import { buildGateway, database, loadEnvFile, secrets } from "./local.mjs";
 
 const stopping = new AbortController();
 let gateway = null;

@@ -1,15 +1,12 @@
 //! What the local commands share: the environment, the secrets kept under `.data/`, the build and the database.
 
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 
+import { Plain, root, runVisibly } from "./command.mjs";
 import { installed, startPostgres } from "./postgres.mjs";
-
-/** The project's directory. */
-export const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** Where what must outlive a run is kept: the database and the generated secrets. */
 export const dataDir = join(root, ".data");
@@ -19,9 +16,6 @@ export const dataDir = join(root, ".data");
  * settings, so that each dependency is compiled once for both.
  */
 export const quickRelease = { CARGO_PROFILE_RELEASE_LTO: "off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16" };
-
-/** A fault whose message is all that the reader needs: it is shown without a stack. */
-export class Plain extends Error {}
 
 /** Takes what `.env` says and the environment does not. */
 export function loadEnvFile() {
@@ -62,10 +56,16 @@ export async function database({ report, signal }) {
   return startPostgres({ dir: join(dataDir, "postgres"), report });
 }
 
+/** Installs what only the tests need, where it is missing. */
+export async function installTestTools() {
+  if (!existsSync(join(root, "node_modules/vercel"))) await runVisibly("npm", ["ci"]);
+}
+
 /** Builds the gateway; the answer is the program's path. */
 export async function buildGateway({ report, signal }) {
   report("Building the gateway (a few minutes the first time)");
-  await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway"], { signal, env: { ...process.env, ...quickRelease } });
+  const env = { ...process.env, ...quickRelease };
+  await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway"], { signal, env });
   return join(targetDir(), "release/llm-gateway");
 }
 
@@ -73,28 +73,4 @@ export async function buildGateway({ report, signal }) {
 export function targetDir() {
   const metadata = execFileSync("cargo", ["metadata", "--no-deps", "--format-version", "1"], { cwd: root, maxBuffer: 1 << 26 });
   return JSON.parse(metadata).target_directory;
-}
-
-/** Runs a command whose output the reader sees. */
-export function runVisibly(command, args, options = {}) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], ...options });
-    child.once("error", (error) => {
-      reject(error.code === "ENOENT" ? new Plain(`${command} is not installed${command === "cargo" ? "; get Rust from https://rustup.rs" : ""}.`) : error);
-    });
-    child.once("exit", (code, killedBy) => {
-      if (code === 0) resolve();
-      else reject(new Plain(`${command} ${args[0]} failed (${killedBy ?? `exit code ${code}`}).`));
-    });
-  });
-}
-
-/** Runs a command's main function; a fault ends the process with a message fit for its reader. */
-export async function main(body) {
-  try {
-    await body();
-  } catch (error) {
-    console.error(error instanceof Plain ? `\n${error.message}` : error);
-    process.exitCode = 1;
-  }
 }

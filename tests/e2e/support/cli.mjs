@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { root } from "../../../scripts/local.mjs";
+import { root } from "../../../scripts/command.mjs";
 import { cleanEnvironment, complete } from "./programs.mjs";
 
 const modules = join(root, "node_modules");

@@ -4,7 +4,8 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { root, runVisibly, targetDir } from "../../../scripts/local.mjs";
+import { root, runVisibly } from "../../../scripts/command.mjs";
+import { targetDir } from "../../../scripts/local.mjs";
 
 /** What every child may know of this machine: no credential of whoever runs the tests is among it. */
 export function cleanEnvironment(home) {

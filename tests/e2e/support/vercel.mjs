@@ -5,7 +5,8 @@ import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 
-import { quickRelease, root, targetDir } from "../../../scripts/local.mjs";
+import { root } from "../../../scripts/command.mjs";
+import { quickRelease, targetDir } from "../../../scripts/local.mjs";
 import { cleanEnvironment, complete, Program } from "./programs.mjs";
 
 const cli = join(root, "node_modules/vercel/dist/vc.js");
