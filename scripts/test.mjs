@@ -34,16 +34,20 @@ await main(async () => {
   if (total.failed > 0) process.exitCode = 1;
 });
 
-/** Gives `body` a PostgreSQL that may be slow to lose data and quick at everything else, and takes it away again. */
+/** Gives `body` a PostgreSQL that is quick because nothing in it has to last, and takes it away again. */
 async function withPostgres(body) {
   const dir = await mkdtemp(join(tmpdir(), "llm-gateway-test-"));
   const settings = { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: 400 };
   const postgres = await startPostgres({ dir, settings });
+  const takeAway = async () => {
+    await postgres.stop();
+    await rm(dir, { recursive: true });
+  };
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => takeAway().finally(() => process.exit(1)));
   try {
     await body(postgres.url);
   } finally {
-    await postgres.stop();
-    await rm(dir, { recursive: true });
+    await takeAway();
   }
 }
 
