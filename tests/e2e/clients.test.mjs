@@ -1,0 +1,62 @@
+//! The real clients through the local server, with nothing but the documented environment variables set.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { furnish, ledger, startFake, startLocal } from "./support/gateway.mjs";
+import * as journeys from "./support/journeys.mjs";
+import { debugPrograms } from "./support/programs.mjs";
+import { eventsOf, streamedMessage } from "./support/streams.mjs";
+
+let programs;
+let fake;
+before(async () => {
+  programs = await debugPrograms();
+  fake = await startFake(programs);
+});
+after(() => fake?.stop());
+
+/** Each journey has a gateway of its own, so that its ledger holds that journey's requests and no other. */
+function journey(name, walk, { requests, provider }) {
+  test(name, async (t) => {
+    const gateway = await startLocal(programs);
+    t.after(() => gateway.stop());
+    await walk(gateway, await furnish(gateway, fake));
+    const rows = await ledger(gateway, requests);
+    assert.equal(rows.length, requests);
+    for (const row of rows) {
+      assert.equal(row.status, "completed", JSON.stringify(row));
+      assert.equal(row.provider, provider);
+      assert.equal(row.estimated, false);
+    }
+  });
+}
+
+journey("Claude Code says hi", journeys.claudeSaysHi, { requests: 1, provider: "anthropic" });
+journey("Claude Code uses a tool", journeys.claudeUsesATool, { requests: 2, provider: "anthropic" });
+journey("Gemini CLI says hi", journeys.geminiSaysHi, { requests: 2, provider: "gemini" });
+journey("Gemini CLI uses a tool", journeys.geminiUsesATool, { requests: 2, provider: "gemini" });
+journey("Anthropic's SDK", journeys.anthropicSdk, { requests: 2, provider: "anthropic" });
+journey("Google's SDK", journeys.googleSdk, { requests: 2, provider: "gemini" });
+
+test("streams arrive as they are sent", async (t) => {
+  const gateway = await startLocal(programs);
+  t.after(() => gateway.stop());
+  await journeys.streamsUnbuffered(gateway, await furnish(gateway, fake));
+});
+
+test("SIGTERM lets a stream end, and its row is there after a restart", async (t) => {
+  const gateway = await startLocal(programs);
+  t.after(() => gateway.stop());
+  const stream = eventsOf(await streamedMessage(gateway, await furnish(gateway, fake), "[[words 8]] [[gap 100]]"));
+  await stream.next();
+  gateway.program.child.kill("SIGTERM");
+  const rest = [];
+  for await (const { text } of stream) rest.push(text);
+  assert.match(rest.at(-1), /^event: message_stop/);
+  assert.deepEqual(await gateway.program.exited, { code: 0, signal: null });
+
+  const again = await startLocal(programs, gateway.env);
+  t.after(() => again.stop());
+  assert.equal((await ledger(again, 1))[0].status, "completed");
+});

@@ -1,0 +1,64 @@
+//! The real Claude Code and Gemini CLI from npm, each in a home of its own with nothing but the documented settings.
+
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { root } from "../../../scripts/command.mjs";
+import { cleanEnvironment, complete } from "./programs.mjs";
+
+const modules = join(root, "node_modules");
+
+/** The native program: npm's newer versions run no script that would link it to its usual place. */
+function claudeProgram() {
+  const candidates = [`claude-code-${process.platform}-${process.arch}/claude`, "claude-code/bin/claude.exe"];
+  const found = candidates.map((name) => join(modules, "@anthropic-ai", name)).find(existsSync);
+  if (!found) throw new Error("Claude Code is not installed; run npm ci");
+  return found;
+}
+
+/** `claude -p`, as a person types it. */
+export function claude(gateway, key, prompt, args = []) {
+  return atHome(async (home) =>
+    complete(claudeProgram(), ["-p", prompt, ...args], {
+      cwd: join(home, "work"),
+      env: {
+        ...cleanEnvironment(home),
+        ANTHROPIC_BASE_URL: gateway.address,
+        ANTHROPIC_AUTH_TOKEN: key,
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+      },
+    }));
+}
+
+/** `gemini -p`, with the settings file that it needs beside a base URL. */
+export function gemini(gateway, key, prompt, args = []) {
+  return atHome(async (home) => {
+    await mkdir(join(home, ".gemini"));
+    await writeFile(join(home, ".gemini/settings.json"), JSON.stringify({
+      security: { auth: { selectedType: "gemini-api-key" } },
+      privacy: { usageStatisticsEnabled: false },
+      general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
+    }));
+    return complete(process.execPath, [join(modules, "@google/gemini-cli/bundle/gemini.js"), "-p", prompt, ...args], {
+      cwd: join(home, "work"),
+      env: {
+        ...cleanEnvironment(home),
+        GOOGLE_GEMINI_BASE_URL: gateway.address,
+        GEMINI_API_KEY: key,
+        GEMINI_CLI_TRUST_WORKSPACE: "true",
+      },
+    });
+  });
+}
+
+async function atHome(body) {
+  const home = await mkdtemp(join(tmpdir(), "llm-gateway-home-"));
+  try {
+    await mkdir(join(home, "work"));
+    return await body(home);
+  } finally {
+    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}

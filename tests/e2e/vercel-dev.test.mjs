@@ -1,0 +1,43 @@
+//! The same through `vercel dev -L`, the platform's own local runtime.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { furnish, ledger, settings, site, startFake } from "./support/gateway.mjs";
+import * as journeys from "./support/journeys.mjs";
+import { complete, debugPrograms } from "./support/programs.mjs";
+import { copyProject, vercelDev } from "./support/vercel.mjs";
+
+let fake;
+let dev;
+let gateway;
+let key;
+before(async () => {
+  fake = await startFake(await debugPrograms());
+  const env = await settings();
+  dev = await vercelDev(copyProject(), env);
+  gateway = site(dev.address, env);
+  key = await furnish(gateway, fake);
+});
+after(async () => {
+  await dev?.stop();
+  await fake?.stop();
+});
+
+test("curl, with path and query untouched", async () => {
+  const url = `${gateway.address}/v1beta/models/gemini-2.5-flash:generateContent?key=${key}`;
+  const body = JSON.stringify({ contents: [{ role: "user", parts: [{ text: "[[say through curl]]" }] }] });
+  const { code, stdout } = await complete("curl", ["-sS", "--fail-with-body", "-H", "content-type: application/json", "-d", body, url], { env: process.env });
+  assert.equal(code, 0, stdout);
+  assert.equal(JSON.parse(stdout).candidates[0].content.parts.at(-1).text, "through curl");
+});
+
+for (const name of ["Claude Code says hi", "Gemini CLI says hi", "Anthropic's SDK", "streams arrive as they are sent"]) {
+  test(name, () => journeys.all[name](gateway, key));
+}
+
+test("every request left its row, though each process lived for one request only", async () => {
+  const rows = await ledger(gateway, 8);
+  assert.equal(rows.length, 8);
+  for (const row of rows) assert.equal(row.status, "completed", JSON.stringify(row));
+});
