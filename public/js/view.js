@@ -104,11 +104,12 @@ export class View {
     main.removeAttribute('aria-busy');
     beat(null);
     if (this.#data === null) {
+      // Its panel is an alert and speaks for itself.
       replace(main, [head(t(this.route.page.title)), trouble(error, h('button', { type: 'button', onclick: this.refresh }, t('trouble.retry')))]);
     } else {
       banner([what, t('shell.known', { time: clock(this.#seen, Date.now(), language()) }), this.#nextTry()].join(' '));
+      if (!this.#failing) announce(what);
     }
-    if (!this.#failing) announce(what);
     this.#failing = true;
   }
 

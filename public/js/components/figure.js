@@ -24,6 +24,11 @@ export function at(time) {
   return time ? stamp(time, clock(time, Date.now(), language())) : DASH;
 }
 
+/** Whether a time is still to come. */
+export function ahead(time) {
+  return Date.parse(time) > Date.now();
+}
+
 function stamp(time, text) {
   return h('time', { datetime: time, title: moment(time, language()) }, text);
 }

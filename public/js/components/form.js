@@ -17,7 +17,7 @@ export function field(name, label, { kind = 'text', hint = null, ...attributes }
 export function choice(name, label, options, { hint = null, value = '', ...attributes } = {}) {
   const select = h('select', { id: `field-${name}`, name, 'data-kind': 'text', ...described(name, hint), ...attributes },
     options.map(([option, text]) => h('option', { value: option, selected: option === value }, text)));
-  return labelled(name, label, hint, false, select);
+  return labelled(name, label, hint, true, select);
 }
 
 /** A group of boxes that together are one list. */

@@ -153,6 +153,7 @@ export default {
   'keys.empty': 'No keys yet',
   'keys.empty.why': 'A key lets one person or program call through this gateway, within the limits you give it.',
   'keys.expires': 'ends',
+  'keys.expired': 'ended',
   'keys.unlimited': 'No limits',
   'keys.hint.name': 'Whose it is, such as maya-laptop.',
   'keys.hint.pool': 'The accounts it may use.',

@@ -2,14 +2,14 @@
 
 import { account } from '../answers.js';
 import { ask } from '../components/dialog.js';
-import { number, when } from '../components/figure.js';
+import { ahead, number, when } from '../components/figure.js';
 import { choice, collect, field, more } from '../components/form.js';
 import { empty, head } from '../components/notice.js';
 import { state } from '../components/state.js';
 import { table } from '../components/table.js';
 import { h } from '../dom.js';
-import { DASH, count, dollars, moment } from '../format.js';
-import { language, t, word } from '../i18n.js';
+import { DASH, count, dollars } from '../format.js';
+import { t, word } from '../i18n.js';
 
 export const title = 'accounts.title';
 export const every = 4_000;
@@ -31,7 +31,9 @@ export function render({ accounts }, page) {
 
 /** What `?add=1` asks for once the page stands. */
 export function opened(page) {
-  if (page.route.query.add && page.mayChange) openAdd(page);
+  if (!page.route.query.add || !page.mayChange) return;
+  history.replaceState(null, '', '#/accounts');
+  openAdd(page);
 }
 
 function columns(page) {
@@ -57,7 +59,7 @@ function identity(row) {
 function health(row) {
   return [
     state('state', row.state),
-    row.until ? h('span', { class: 'dim', title: moment(row.until, language()) }, ' ', t('accounts.back'), ' ', when(row.until)) : null,
+    ahead(row.until) ? h('span', { class: 'dim' }, ' ', t('accounts.back'), ' ', when(row.until)) : null,
     row.reason ? h('span', { class: 'sub' }, word('reason', row.reason)) : null,
     row.lastError && row.lastError !== row.reason ? h('span', { class: 'sub said' }, text(row.lastError)) : null,
   ];

@@ -3,7 +3,7 @@
 import { key } from '../answers.js';
 import { copyButton } from '../components/copy.js';
 import { ask, turn } from '../components/dialog.js';
-import { when } from '../components/figure.js';
+import { ahead, when } from '../components/figure.js';
 import { boxes, choice, collect, field, more } from '../components/form.js';
 import { pager } from '../components/links.js';
 import { empty, head } from '../components/notice.js';
@@ -41,15 +41,17 @@ export function render({ keys, next }, page) {
 
 /** What `?issue=1` asks for once the page stands. */
 export function opened(page) {
-  if (page.route.query.issue && page.mayChange) openIssue(page);
+  if (!page.route.query.issue || !page.mayChange) return;
+  history.replaceState(null, '', '#/keys');
+  openIssue(page);
 }
 
 function columns(page) {
   const shown = [
     { label: t('column.key'), cell: identity },
-    { label: t('column.state'), cell: (row) => [state('keystate', row.state), row.expires ? h('span', { class: 'sub' }, t('keys.expires'), ' ', when(row.expires)) : null] },
+    { label: t('column.state'), cell: (row) => [state('keystate', row.state), row.expires ? h('span', { class: 'sub' }, t(ahead(row.expires) ? 'keys.expires' : 'keys.expired'), ' ', when(row.expires)) : null] },
     { label: t('column.limits'), kind: 'wide', cell: limits },
-    { label: t('column.today'), kind: 'number', cell: (row) => [usage(row.today), h('span', { class: 'sub' }, dollars(row.today.cost))] },
+    { label: t('column.today'), kind: 'number', cell: (row) => [usage(row.today), row.today.cost === null ? null : h('span', { class: 'sub' }, dollars(row.today.cost))] },
     { label: t('column.month'), kind: 'number', cell: (row) => dollars(row.month.cost) },
     { label: t('column.used'), kind: 'number', cell: (row) => when(row.lastUsed) },
   ];

@@ -1,7 +1,7 @@
 // Overview: is it working, and what does it cost?
 
 import { account, request, summary } from '../answers.js';
-import { number, money, when } from '../components/figure.js';
+import { ahead, money, number, when } from '../components/figure.js';
 import { tabs } from '../components/links.js';
 import { head } from '../components/notice.js';
 import { state } from '../components/state.js';
@@ -11,7 +11,7 @@ import { DASH, change, count, dollars, duration, exact, percent } from '../forma
 import { language, t, word } from '../i18n.js';
 import { address } from '../router.js';
 import { usage } from './accounts.js';
-import { figuresOf } from './requests.js';
+import { columnsOf } from './requests.js';
 
 export const title = 'overview.title';
 export const every = 5_000;
@@ -98,7 +98,7 @@ function serving(accounts) {
       rows: accounts,
       columns: [
         { label: t('column.account'), cell: (row) => [h('span', { class: 'name' }, row.name), h('span', { class: 'dim' }, ` ${word('provider', row.provider)}`)] },
-        { label: t('column.state'), cell: (row) => [state('state', row.state), row.until ? [' ', h('span', { class: 'dim' }, when(row.until))] : null] },
+        { label: t('column.state'), kind: 'line beside', cell: (row) => [state('state', row.state), ahead(row.until) ? [' ', h('span', { class: 'dim' }, when(row.until))] : null] },
         { label: t('column.in_flight'), kind: 'number', cell: (row) => number(row.inFlight) },
         { label: t('column.today'), kind: 'number', cell: (row) => usage(row.today) },
         { label: t('column.cost'), kind: 'number', cell: (row) => money(row.today.cost) },
@@ -110,5 +110,5 @@ function latest(requests, accounts) {
   const names = new Map(accounts.map(({ id, name }) => [id, name]));
   return h('section', { class: 'panel' },
     h('div', { class: 'panel-head' }, h('h2', null, t('overview.requests')), h('a', { href: '#/requests' }, t('overview.all'))),
-    table({ caption: t('requests.caption'), rows: requests, columns: figuresOf(names, new Map()) }));
+    table({ caption: t('requests.caption'), rows: requests, columns: columnsOf(names) }));
 }

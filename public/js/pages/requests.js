@@ -33,7 +33,7 @@ export async function load(api, { query }, signal) {
 export function render({ requests, next, accounts, keys }, page) {
   const { query } = page.route;
   const names = (rows) => new Map(rows.map(({ id, name }) => [id, name]));
-  const columns = figuresOf(names(accounts), names(keys));
+  const columns = columnsOf(names(accounts), names(keys));
   return [
     head(t(title), h('button', { type: 'button', onclick: page.refresh }, t('requests.refresh'))),
     filters(query, accounts, keys),
@@ -47,18 +47,18 @@ export function render({ requests, next, accounts, keys }, page) {
   ];
 }
 
-/** The columns of a request, also for the short list on the overview. */
-export function figuresOf(accounts, keys) {
+/** The columns of a request; without `keys` (the overview's short list) there is no column for them. */
+export function columnsOf(accounts, keys = null) {
   return [
     { label: t('column.time'), cell: (row) => at(row.at) },
-    { label: t('column.outcome'), cell: outcome },
-    { label: t('column.model'), kind: 'wide', cell: (row) => h('span', { class: 'name' }, row.model ?? DASH) },
-    { label: t('column.key'), cell: (row) => name(row.key, keys) },
-    { label: t('column.account'), cell: (row) => name(row.account, accounts) },
+    { label: t('column.outcome'), kind: 'line beside', cell: outcome },
+    { label: t('column.model'), kind: 'clipped', cell: (row) => h('span', { title: row.model }, row.model ?? DASH) },
+    keys && { label: t('column.key'), kind: 'clipped', cell: (row) => clipped(name(row.key, keys)) },
+    { label: t('column.account'), kind: 'clipped', cell: (row) => clipped(name(row.account, accounts)) },
     { label: t('column.tokens'), kind: 'number', cell: (row) => [number(row.prompt), h('span', { class: 'dim' }, ' → '), number(row.output), row.estimated ? h('abbr', { title: t('requests.estimated') }, ' ≈') : null] },
     { label: t('column.cost'), kind: 'number', cell: (row) => [money(row.cost), row.unpriced ? h('abbr', { title: t('requests.unpriced') }, ' *') : null] },
     { label: t('column.duration'), kind: 'number', cell: (row) => h('span', { title: t('requests.first_token', { time: duration(row.firstToken) }) }, duration(row.duration)) },
-  ];
+  ].filter(Boolean);
 }
 
 function outcome(row) {
@@ -69,6 +69,10 @@ function outcome(row) {
 function name({ id, name }, names) {
   if (id === 'passthrough') return t('requests.passthrough');
   return name ?? names.get(id) ?? id ?? DASH;
+}
+
+function clipped(text) {
+  return h('span', { title: text }, text);
 }
 
 function filters(query, accounts, keys) {
