@@ -70,7 +70,9 @@ async fn migrate(env: &Environment) -> Result<()> {
     let applied = store::migrate(&gateway::config::migration_url(env)?).await?;
     match applied.as_slice() {
         [] => say(&format!("the schema is up to date: version {}\n", store::LATEST_SCHEMA)),
-        versions => say(&format!("applied {} migrations; the schema is at version {}\n", versions.len(), store::LATEST_SCHEMA)),
+        versions => {
+            say(&format!("applied {} migrations; the schema is at version {}\n", versions.len(), store::LATEST_SCHEMA))
+        }
     }
 }
 

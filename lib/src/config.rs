@@ -61,7 +61,11 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The process's own. Empty values count as unset; values that are not UTF-8 are left out.
     pub fn of_process() -> Self {
-        Self(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        )
     }
 
     fn first(&self, names: &[&str]) -> Option<&str> {
@@ -104,7 +108,8 @@ impl Config {
         let database_url = need(&["DATABASE_URL", "POSTGRES_URL"], "a PostgreSQL URL");
         let admin_token = need(&["ADMIN_TOKEN"], "at least 32 characters, such as `openssl rand -hex 32` prints");
         let encryption_key = need(&["ENCRYPTION_KEY"], "32 bytes in base64, such as `openssl rand -base64 32` prints");
-        let (Some(database_url), Some(admin_token), Some(encryption_key)) = (database_url, admin_token, encryption_key) else {
+        let (Some(database_url), Some(admin_token), Some(encryption_key)) = (database_url, admin_token, encryption_key)
+        else {
             return Err(unset(format!("this gateway is not set up yet; set {}", missing.join(" and "))));
         };
         let mut encryption_keys = vec![EncryptionKey::read("ENCRYPTION_KEY", encryption_key.expose())?];

@@ -140,8 +140,8 @@ impl Context {
     pub(crate) async fn fresh_snapshot(&self) -> Result<Arc<Snapshot>> {
         let store = &self.gateway.store;
         let read = || async {
-            let (accounts, prices) = tokio::try_join!(store.accounts(), store.prices())?;
-            Ok(Snapshot { accounts, prices: PriceTable::built_in().with(&prices) })
+            let (accounts, prices) = tokio::try_join!(store.accounts(), store.price_rows())?;
+            Ok(Snapshot { accounts, prices: PriceTable::built_in().with(prices) })
         };
         self.gateway.snapshot.fresh(FRESH, read).await
     }

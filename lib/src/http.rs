@@ -33,9 +33,8 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
     }
     let mut whole = BytesMut::with_capacity(usize::try_from(declared.lower()).unwrap_or(0));
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|source| {
-            Error::new(Kind::InvalidRequest, "the request body ended early").with_source(source)
-        })?;
+        let frame = frame
+            .map_err(|source| Error::new(Kind::InvalidRequest, "the request body ended early").with_source(source))?;
         let data = frame.into_data().unwrap_or_default();
         if whole.len() + data.len() > limit {
             return Err(too_large());

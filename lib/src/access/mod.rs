@@ -207,7 +207,12 @@ mod tests {
             (key(Role::Member, &[Gemini], &[]), Anthropic, Some("any"), Some(Kind::PermissionDenied)),
             (key(Role::Member, &[Gemini], &[]), Gemini, Some("any"), None),
             (key(Role::Member, &[], &["claude-sonnet-*"]), Anthropic, Some("claude-sonnet-5-5"), None),
-            (key(Role::Member, &[], &["claude-sonnet-*"]), Anthropic, Some("claude-opus-5"), Some(Kind::InvalidRequest)),
+            (
+                key(Role::Member, &[], &["claude-sonnet-*"]),
+                Anthropic,
+                Some("claude-opus-5"),
+                Some(Kind::InvalidRequest),
+            ),
             (key(Role::Member, &[], &["claude-sonnet-*"]), Anthropic, None, None),
             (key(Role::Member, &[], &["["]), Anthropic, Some("["), Some(Kind::InvalidRequest)),
         ] {

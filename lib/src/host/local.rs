@@ -13,7 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::Door;
-use crate::{background::Background, http::{Response, incoming}, routes::Router};
+use crate::{
+    background::Background,
+    http::{Response, incoming},
+    routes::Router,
+};
 
 /// A client that has not sent its headers by then is not going to.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -54,7 +54,8 @@ impl Door {
                 Ok(response) => response,
                 Err(_) => {
                     tracing::error!(request = %id, "a panic was caught at the door");
-                    let mut response = Response::new(full(r#"{"error":{"type":"internal","message":"internal error"}}"#));
+                    let mut response =
+                        Response::new(full(r#"{"error":{"type":"internal","message":"internal error"}}"#));
                     *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
                     response
                 }

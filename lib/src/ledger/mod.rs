@@ -4,4 +4,4 @@ mod money;
 mod price;
 
 pub use money::Micros;
-pub use price::{PriceTable, Priced, Rate, Row};
+pub use price::{PriceTable, Priced, Rate, Row, is_price_column};

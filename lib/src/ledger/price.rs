@@ -29,10 +29,17 @@ pub struct Priced {
     pub unpriced: bool,
 }
 
+const BUILT_IN: &str = include_str!("pricing.csv");
+
+/// Whether the price table has a column of this name.
+pub fn is_price_column(name: &str) -> bool {
+    BUILT_IN.lines().next().is_some_and(|header| header.split(',').any(|column| column == name))
+}
+
 impl PriceTable {
     /// The table this version came with.
     pub fn built_in() -> Self {
-        Self::parse(include_str!("pricing.csv")).expect("the built-in table is read by a test")
+        Self::parse(BUILT_IN).expect("the built-in table is read by a test")
     }
 
     /// Reads a table with the columns of the built-in one; columns that are not known are passed over.

@@ -76,9 +76,7 @@ impl Health {
             let longest = LONGEST_COOLDOWN.max(Duration::from_secs(seconds.into()));
             now + Duration::from_secs(u64::from(seconds) << steps.min(16)).min(longest)
         };
-        let whole = |last, until| {
-            Setback::Account(Self { last, reason: Some(reason.to_owned()), until, failures })
-        };
+        let whole = |last, until| Setback::Account(Self { last, reason: Some(reason.to_owned()), until, failures });
         match penalty {
             Penalty::RateLimited { until, scope } => {
                 let until = until.unwrap_or_else(|| doubled(rules.rate_limited_seconds, self.failures));
@@ -174,6 +172,9 @@ mod tests {
         let cooling = Health { last: State::Cooling, until: Some(at(10)), ..Health::ready() };
         assert_eq!(cooling.state(at(9)), State::Cooling);
         assert_eq!(cooling.state(at(10)), State::Ready);
-        assert_eq!(Health { last: State::NeedsAuth, ..Health::ready() }.state(at(i64::from(u32::MAX))), State::NeedsAuth);
+        assert_eq!(
+            Health { last: State::NeedsAuth, ..Health::ready() }.state(at(i64::from(u32::MAX))),
+            State::NeedsAuth
+        );
     }
 }

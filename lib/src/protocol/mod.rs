@@ -2,19 +2,22 @@
 //!
 //! The two vendors answer the same questions, one folder each: `anthropic` and `gemini`.
 
+mod beginning;
+mod call;
 mod decode;
+mod demand;
+mod headers;
 mod json;
-pub(crate) mod sse;
+mod limits;
+mod path;
+mod peek;
+mod session;
+mod sse;
 mod usage;
 
-pub mod anthropic {
-    //! The Messages API.
-    pub(super) mod meter;
-}
-pub mod gemini {
-    //! The Gemini API.
-    pub(super) mod meter;
-}
+mod anthropic;
+mod gemini;
+mod openai;
 
 use std::{fmt, time::Duration};
 
@@ -26,6 +29,18 @@ use http::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    error::{Error, Kind},
+    http::Response,
+    id::RequestId,
+};
+
+pub use anthropic::PING;
+pub(crate) use beginning::Beginning;
+pub use call::Call;
+pub use demand::{Demand, Family};
+pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub use session::Session;
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 
 /// Whose account serves.

@@ -167,7 +167,7 @@ pub enum Ending {
 }
 
 /// Reads an answer beside its relay. It may be asked at any moment, because callers hang up at any moment.
-pub trait Meter: Send {
+pub trait Meter: Send + Sync {
     /// The answer's next bytes, as they came from the upstream.
     fn see(&mut self, bytes: &[u8]);
     /// Whether an event of ours may be put after the bytes seen so far; never in anything but plain server-sent events.

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use tokio::time::timeout;
 
-use super::{Arrival, hold::{self, Held}, open::Open};
+use super::{
+    Arrival,
+    hold::{self, Held},
+    open::Open,
+};
 use crate::{
     clock,
     error::{Error, Kind, Result},
@@ -125,7 +129,8 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
     })?;
     let mut headers = to_upstream(&arrival.headers);
     demand.provider.authorize(&mut headers, &credential)?;
-    let mapped = demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);
+    let mapped =
+        demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);
     let mut path = Cow::Borrowed(arrival.uri.path());
     let mut body = arrival.body.clone();
     if let Some((asked, to)) = mapped {

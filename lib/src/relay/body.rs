@@ -1,6 +1,9 @@
 //! The committed answer: which headers go back, and what the caller is told of waiting.
 
-use http::{HeaderMap, HeaderValue, header::{CONTENT_ENCODING, RETRY_AFTER}};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CONTENT_ENCODING, RETRY_AFTER},
+};
 use http_body_util::BodyExt;
 
 use super::{Arrival, flow::Flow, hold::Held, open::Open, sign};

@@ -75,10 +75,5 @@ fn outgoing(cx: &Context, account: &Account) -> Result<Outgoing> {
         Provider::Gemini => "/v1beta/models?pageSize=1",
     };
     account.provider.authorize(&mut headers, &credential)?;
-    Ok(Outgoing {
-        method: Method::GET,
-        url: address(account.base_url(), path)?,
-        headers,
-        body: bytes::Bytes::new(),
-    })
+    Ok(Outgoing { method: Method::GET, url: address(account.base_url(), path)?, headers, body: bytes::Bytes::new() })
 }

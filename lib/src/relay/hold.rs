@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     clock,
-    protocol::{Answer, Demand, Form, Beginning, Verdict},
+    protocol::{Answer, Beginning, Demand, Form, Verdict},
 };
 
 use super::attempt::cause;

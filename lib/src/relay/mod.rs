@@ -259,17 +259,18 @@ fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
     });
     if let Some(until) = cooling_until.min() {
         let wait = Duration::try_from(until - clock::now()).unwrap_or_default().max(Duration::from_secs(1));
-        return Error::new(Kind::RateLimited, format!("every {provider} account is cooling down")).with_retry_after(wait);
+        return Error::new(Kind::RateLimited, format!("every {provider} account is cooling down"))
+            .with_retry_after(wait);
     }
     let unsuited = ranking.excluded.iter().any(|(_, why)| *why == Exclusion::Model);
     match (&arrival.demand.model, ranking.excluded.is_empty()) {
-        (_, true) => {
-            Error::new(Kind::Unavailable, format!("there is no {provider} account in the pool `{pool}` yet"))
-        }
+        (_, true) => Error::new(Kind::Unavailable, format!("there is no {provider} account in the pool `{pool}` yet")),
         (Some(model), _) if unsuited => {
             Error::invalid("model", format!("no usable {provider} account in the pool `{pool}` serves {model}"))
         }
-        _ => Error::new(Kind::Unavailable, format!("no {provider} account in the pool `{pool}` is usable at the moment")),
+        _ => {
+            Error::new(Kind::Unavailable, format!("no {provider} account in the pool `{pool}` is usable at the moment"))
+        }
     }
 }
 

@@ -77,7 +77,13 @@ impl Open {
     }
 
     /// An attempt is decided.
-    pub(super) fn attempted(&mut self, account: &AccountId, verdict: &'static str, status: Option<u16>, took: Duration) {
+    pub(super) fn attempted(
+        &mut self,
+        account: &AccountId,
+        verdict: &'static str,
+        status: Option<u16>,
+        took: Duration,
+    ) {
         let took_ms = millis(took);
         self.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms });
         if verdict != "delivered" {

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
-use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::{Query, today}};
+use super::{
+    Fields, caller, fields, no_such_method, no_such_path, reply, segments,
+    stats::{Query, today},
+};
 use crate::{
     access::Caller,
     clock,
@@ -244,7 +247,9 @@ fn check_base_url(text: &str, insecure: bool) -> Result<(), &'static str> {
     }
     let private = match url.host() {
         None => return Err("must name a host"),
-        Some(Host::Domain(name)) => ["localhost", "local", "internal"].contains(&name.rsplit('.').next().unwrap_or(name)),
+        Some(Host::Domain(name)) => {
+            ["localhost", "local", "internal"].contains(&name.rsplit('.').next().unwrap_or(name))
+        }
         Some(Host::Ipv4(ip)) => !is_public(ip.into()),
         Some(Host::Ipv6(ip)) => !is_public(ip.into()),
     };
@@ -272,11 +277,8 @@ fn is_public(ip: IpAddr) -> bool {
 
 /// An account as it is shown. `used`: its use today, where that was asked for.
 fn view(account: &Account, used: Option<Option<Use>>, now: Timestamp) -> Value {
-    let cooling: Vec<_> = account
-        .cooling_families
-        .iter()
-        .map(|(family, until)| json!({ "family": family, "until": until }))
-        .collect();
+    let cooling: Vec<_> =
+        account.cooling_families.iter().map(|(family, until)| json!({ "family": family, "until": until })).collect();
     let state = account.state(now);
     let unwell = state == account.health.last;
     let mut view = account.settings();

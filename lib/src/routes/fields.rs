@@ -104,9 +104,7 @@ impl Fields {
             Some(Value::Null) => Ok(Some(None)),
             Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
                 Some(number) if range.contains(&number) => Ok(Some(Some(number))),
-                _ => {
-                    Err(self.wrong(name, format!("must be a whole number from {} to {}", range.start(), range.end())))
-                }
+                _ => Err(self.wrong(name, format!("must be a whole number from {} to {}", range.start(), range.end()))),
             },
         }
     }
@@ -152,7 +150,8 @@ impl Fields {
             Value::Null => BTreeMap::new(),
             value => serde_json::from_value(value).map_err(|_| self.wrong(name, "must be an object of strings"))?,
         };
-        if texts.len() > most || texts.iter().flat_map(|(k, v)| [k, v]).any(|text| text.is_empty() || text.len() > 200) {
+        if texts.len() > most || texts.iter().flat_map(|(k, v)| [k, v]).any(|text| text.is_empty() || text.len() > 200)
+        {
             let message = format!("must have at most {most} entries of 1 to 200 characters");
             return Err(self.wrong(name, message));
         }
@@ -174,7 +173,8 @@ mod tests {
     use super::*;
 
     fn check(body: &str, take: impl Fn(&mut Fields) -> Result<()>, expect: Result<(), &str>) {
-        let taken = Fields::read(body.as_bytes()).and_then(|mut fields| take(&mut fields).and_then(|()| fields.finish()));
+        let taken =
+            Fields::read(body.as_bytes()).and_then(|mut fields| take(&mut fields).and_then(|()| fields.finish()));
         assert_eq!(taken.map_err(|error| error.to_string()), expect.map_err(str::to_owned), "{body}");
     }
 

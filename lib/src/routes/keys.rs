@@ -6,7 +6,10 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::{Query, today}};
+use super::{
+    Fields, caller, fields, no_such_method, no_such_path, reply, segments,
+    stats::{Query, today},
+};
 use crate::{
     access::{ApiKey, Caller, PresentedKey, Role},
     clock,

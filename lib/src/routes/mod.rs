@@ -97,7 +97,8 @@ fn segments(uri: &Uri) -> Vec<&str> {
 
 /// Who calls the management API. Asked of the database each time, so a revoked key is out at once.
 async fn caller(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
-    let mut refusal = Error::new(Kind::Unauthenticated, "send the admin token or an API key as `Authorization: Bearer …`");
+    let mut refusal =
+        Error::new(Kind::Unauthenticated, "send the admin token or an API key as `Authorization: Bearer …`");
     for presented in presented_keys(headers, None) {
         if reply::same_secret(cx.gateway.config.admin_token.expose(), &presented) {
             return Ok(Caller::Operator);

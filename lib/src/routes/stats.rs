@@ -16,7 +16,7 @@ use crate::{
     gateway::Context,
     http::{Request, Response},
     id::RequestId,
-    ledger::PriceTable,
+    ledger::{Row, is_price_column},
     protocol::Provider,
     store::{Cursor, Filter},
 };
@@ -99,25 +99,23 @@ async fn one_request(cx: &Context, caller: &Caller, id: &str) -> Result<Response
     }
 }
 
+/// The prices that take the place of built-in ones.
 async fn prices(cx: &Context, caller: &Caller) -> Result<Response> {
     caller.may_view()?;
-    let own = cx.gateway.store.prices().await?;
-    reply::ok(&json!({ "data": PriceTable::built_in().with(&own).rows(), "replaced": own }))
+    reply::page(&cx.gateway.store.prices().await?, None)
 }
 
-async fn set_price(
-    cx: &Context,
-    caller: &Caller,
-    (provider, model): (&str, &str),
-    body: Fields,
-) -> Result<Response> {
+async fn set_price(cx: &Context, caller: &Caller, (provider, model): (&str, &str), body: Fields) -> Result<Response> {
     caller.may_manage()?;
     let provider = price_of(provider)?;
     let price = body.into_value();
+    if let Some(name) = price.as_object().and_then(|price| price.keys().find(|name| !is_price_column(name))) {
+        return Err(Error::invalid(name.clone(), "there is no such field"));
+    }
     let mut row = price.clone();
     row["provider"] = json!(provider);
     row["model"] = json!(model);
-    PriceTable::check(&row).map_err(|why| Error::new(Kind::InvalidRequest, why))?;
+    serde_json::from_value::<Row>(row.clone()).map_err(|why| Error::invalid("body", why.to_string()))?;
     cx.gateway.store.set_price(provider, model, &price, caller.name()).await?;
     cx.gateway.forget_snapshot();
     reply::ok(&row)

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tokio_postgres::{GenericClient, Transaction, Row, types::{Json, Type}};
+use tokio_postgres::{
+    GenericClient, Row, Transaction,
+    types::{Json, Type},
+};
 
 use super::{Change, Store, audit, fault};
 use crate::{
@@ -69,14 +72,19 @@ impl Store {
         let before = find(&*transaction, id, " for update").await?;
         let mut after = before.clone();
         change(&mut after)?;
-        write(&transaction, &after, "
+        write(
+            &transaction,
+            &after,
+            "
             update accounts set
                 provider = $2, name = $3, pool = $4, base_url = $5, credential = $6, credential_kind = $7,
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
                 created_at = $20, revision = revision + 1, updated_at = now()
             where id = $1
-        ").await?;
+        ",
+        )
+        .await?;
         if after.cooling_families.is_empty() {
             transaction
                 .execute_typed("delete from family_cooldowns where account_id = $1", &[(&id.as_str(), Type::TEXT)])
@@ -147,7 +155,12 @@ impl Store {
                     select id, $2, $3, $4 from accounts where id = $1
                     on conflict (account_id, family) do update
                     set until = excluded.until, reason = excluded.reason, failures = family_cooldowns.failures + 1";
-                let of = [(&id as _, Type::TEXT), (&family as _, Type::TEXT), (until as _, Type::TIMESTAMPTZ), (&error as _, Type::TEXT)];
+                let of = [
+                    (&id as _, Type::TEXT),
+                    (&family as _, Type::TEXT),
+                    (until as _, Type::TIMESTAMPTZ),
+                    (&error as _, Type::TEXT),
+                ];
                 client.execute_typed(sql, &of).await
             }
         }

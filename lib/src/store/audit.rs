@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use tokio_postgres::{Transaction, types::{Json, Type}};
+use tokio_postgres::{
+    Transaction,
+    types::{Json, Type},
+};
 
 use super::fault;
 use crate::error::Result;

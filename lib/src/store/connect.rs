@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use rustls::{ClientConfig, RootCertStore, pki_types::{CertificateDer, pem::PemObject}};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::form_urlencoded;
 
@@ -16,8 +19,16 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_millis(4_500);
 /// What the driver knows of a URL's query. Others, such as `pgbouncer=true`, are for other drivers and left out.
 const KNOWN: [&str; 10] = [
-    "sslmode", "channel_binding", "connect_timeout", "options", "application_name", "target_session_attrs",
-    "sslnegotiation", "host", "user", "password",
+    "sslmode",
+    "channel_binding",
+    "connect_timeout",
+    "options",
+    "application_name",
+    "target_session_attrs",
+    "sslnegotiation",
+    "host",
+    "user",
+    "password",
 ];
 
 /// A pool of at most `size` connections.
@@ -62,7 +73,8 @@ fn tls(root_file: Option<&str>) -> Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(file) = root_file {
         let unreadable = |source: rustls::pki_types::pem::Error| {
-            Error::new(Kind::Unavailable, "the sslrootcert of DATABASE_URL cannot be read").with_source(source.to_string())
+            Error::new(Kind::Unavailable, "the sslrootcert of DATABASE_URL cannot be read")
+                .with_source(source.to_string())
         };
         for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
             roots.add(certificate.map_err(unreadable)?).map_err(Error::internal)?;

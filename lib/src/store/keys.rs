@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::{GenericClient, Transaction, Row, types::{Json, Type}};
+use tokio_postgres::{
+    GenericClient, Row, Transaction,
+    types::{Json, Type},
+};
 
 use super::{Change, Store, audit, fault};
 use crate::{
@@ -36,8 +39,7 @@ impl Store {
         let sql = [SELECT, " where $1::text is null or id < $1 order by id desc limit $2"].concat();
         let before = before.map(KeyId::as_str);
         let client = self.work().await?;
-        let rows =
-            client.query_typed(&sql, &[(&before, Type::TEXT), (&limit, Type::INT8)]).await.map_err(fault)?;
+        let rows = client.query_typed(&sql, &[(&before, Type::TEXT), (&limit, Type::INT8)]).await.map_err(fault)?;
         rows.iter().map(key).collect()
     }
 
@@ -60,13 +62,8 @@ impl Store {
             .await
             .map_err(fault)?;
         write(&transaction, new).await?;
-        let change = Change {
-            actor,
-            action: "key.create",
-            subject: new.id.as_str(),
-            before: None,
-            after: Some(new.settings()),
-        };
+        let change =
+            Change { actor, action: "key.create", subject: new.id.as_str(), before: None, after: Some(new.settings()) };
         audit::write(&transaction, change).await?;
         transaction.commit().await.map_err(fault)
     }

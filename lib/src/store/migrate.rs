@@ -29,16 +29,14 @@ const CREATE_TABLE: &str = "
 /// The newest version applied; 0 in an empty database.
 pub(super) async fn version(client: &Client) -> Result<i32> {
     let rows = client
-        .query_typed(
-            "select case when to_regclass('schema_migrations') is null then 0 else 1 end",
-            &[],
-        )
+        .query_typed("select case when to_regclass('schema_migrations') is null then 0 else 1 end", &[])
         .await
         .map_err(fault)?;
     if rows[0].get::<_, i32>(0) == 0 {
         return Ok(0);
     }
-    let rows = client.query_typed("select coalesce(max(version), 0) from schema_migrations", &[]).await.map_err(fault)?;
+    let rows =
+        client.query_typed("select coalesce(max(version), 0) from schema_migrations", &[]).await.map_err(fault)?;
     Ok(rows[0].get(0))
 }
 
@@ -61,10 +59,8 @@ async fn apply(client: &mut Client) -> Result<Vec<i32>> {
         .batch_execute(&format!("select pg_advisory_xact_lock(hashtextextended('migrate', 0)); {CREATE_TABLE}"))
         .await
         .map_err(fault)?;
-    let rows = transaction
-        .query_typed("select coalesce(max(version), 0) from schema_migrations", &[])
-        .await
-        .map_err(fault)?;
+    let rows =
+        transaction.query_typed("select coalesce(max(version), 0) from schema_migrations", &[]).await.map_err(fault)?;
     let present: i32 = rows[0].get(0);
     if present > LATEST {
         tracing::warn!(present, known = LATEST, "the database has a newer schema than this code; it may still serve");

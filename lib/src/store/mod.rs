@@ -23,12 +23,12 @@ use crate::{
     secret::Secret,
 };
 
+pub(crate) use audit::Change;
 pub use claim::{Claim, Draft, Granted, Refused};
+pub(crate) use connect::client_config;
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub use requests::{Cursor, Filter, Per, RequestRow, Summary, Use};
 pub use settle::{AttemptRecord, Record, Status, Tokens};
-pub(crate) use audit::Change;
-pub(crate) use connect::client_config;
 
 /// The database, behind connections that are opened when they are first needed.
 pub struct Store {

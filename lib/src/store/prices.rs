@@ -6,13 +6,21 @@ use tokio_postgres::types::{Json, Type};
 use super::{Change, Store, audit, fault};
 use crate::{
     error::{Error, Kind, Result},
+    ledger::Row,
     protocol::Provider,
 };
 
 impl Store {
+    /// Every replaced price, as rows of the price table. One that the table cannot read any more is passed over.
+    pub async fn price_rows(&self) -> Result<Vec<Row>> {
+        let prices = self.prices().await?;
+        Ok(prices.into_iter().filter_map(|price| serde_json::from_value(price).ok()).collect())
+    }
+
     /// Every replaced price, as objects with the price table's columns.
     pub async fn prices(&self) -> Result<Vec<Value>> {
-        let sql = "select price || jsonb_build_object('provider', provider, 'model', model) from prices order by 1";
+        let sql = "
+            select price || jsonb_build_object('provider', provider, 'model', model) from prices order by provider, model";
         let rows = self.work().await?.query_typed(sql, &[]).await.map_err(fault)?;
         Ok(rows.iter().map(|row| row.get::<_, Json<Value>>(0).0).collect())
     }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use tokio_postgres::{Row, types::{Json, ToSql, Type}};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql, Type},
+};
 
 use super::{Store, fault};
 use crate::{
@@ -236,7 +239,10 @@ impl Store {
 }
 
 /// Money as the API shows it: a JSON number of dollars with six decimals.
-#[expect(clippy::cast_precision_loss, reason = "an f64 holds every amount below nine billion dollars to the micro-dollar")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an f64 holds every amount below nine billion dollars to the micro-dollar"
+)]
 pub(crate) fn usd(micros: i64) -> f64 {
     micros as f64 / 1e6
 }

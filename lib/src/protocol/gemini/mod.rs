@@ -1,6 +1,7 @@
 //! The Gemini API: what its bodies ask for, what its answers mean, how it says no.
 
 mod judge;
+pub(super) mod meter;
 mod refusal;
 
 use super::{

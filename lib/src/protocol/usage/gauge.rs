@@ -8,7 +8,7 @@ use crate::protocol::{
 };
 
 /// What an API's answers mean. One reader reads one answer, in one of the two ways.
-pub(in crate::protocol) trait Reader: Send + 'static {
+pub(in crate::protocol) trait Reader: Send + Sync + 'static {
     /// The next event of a stream of them.
     fn event(&mut self, event: Event<'_>);
     /// The next bytes of a JSON text.
