@@ -150,7 +150,8 @@ async fn next_account(
             match outcome {
                 Ok(granted) => match snapshot.accounts.iter().find(|account| account.id == granted.account) {
                     Some(account) if account.revision == granted.revision => return Ok((account.clone(), open)),
-                    _ => {}
+                    // However young the snapshot is, it is too old.
+                    _ => cx.gateway.forget_snapshot(),
                 },
                 Err(Refused::KeyGone) => {
                     cx.gateway.forget_key(&arrival.presented);
