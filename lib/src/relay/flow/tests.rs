@@ -26,7 +26,8 @@ use crate::{
 };
 
 const IDLE: Duration = Duration::from_secs(300);
-const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
+const START: &str =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
 const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 /// A stream whose upstream is the test: what it sends into the channel, the flow gets.
