@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use crate::{
     access::{ApiKey, PresentedKey},
@@ -39,6 +40,8 @@ use open::Open;
 const BUSY_FOR: Duration = Duration::from_secs(2);
 /// How often a claim is made again because what it was decided on had changed.
 const CHANGES: usize = 3;
+/// A request that has ended holds its lease until its row is written; before a cap says no it is given that long.
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// A request that is ready to be relayed.
 pub(crate) struct Arrival {
@@ -133,7 +136,7 @@ async fn next_account(
     };
     let mut error = None;
     for change in 0..=CHANGES {
-        if let Err(error) = arrival.allowed() {
+        if let Err(error) = must_be_allowed(cx, arrival).await {
             return Err((Some(open), error));
         }
         let ranking = arrival.rank(cx.gateway.policy.strategy, &snapshot, tried);
@@ -157,12 +160,18 @@ async fn next_account(
                     cx.gateway.forget_key(&arrival.presented);
                     return Err((Some(open), Error::new(Kind::Unauthenticated, "this API key is revoked or expired")));
                 }
-                Err(Refused::KeyBusy) => return Err((Some(open), key_busy(&arrival.key))),
+                Err(Refused::KeyBusy) => {
+                    error = Some(key_busy(&arrival.key));
+                    sleep(SETTLING).await;
+                }
                 Err(Refused::KeyChanged) => match read_key_again(cx, arrival).await {
                     Ok(()) => {}
                     Err(error) => return Err((Some(open), error)),
                 },
-                Err(Refused::AccountsBusy) => error = Some(accounts_busy(arrival)),
+                Err(Refused::AccountsBusy) => {
+                    error = Some(accounts_busy(arrival));
+                    sleep(SETTLING).await;
+                }
             }
         }
         snapshot = match cx.fresh_snapshot().await {
@@ -191,6 +200,15 @@ async fn claim_to_the_end(
     claiming.await.map_err(Error::internal)?
 }
 
+/// A no is checked against the key as it now is: it may have been widened since it was read.
+async fn must_be_allowed(cx: &Context, arrival: &mut Arrival) -> Result<()> {
+    if arrival.allowed().is_ok() {
+        return Ok(());
+    }
+    read_key_again(cx, arrival).await?;
+    arrival.allowed()
+}
+
 async fn read_key_again(cx: &Context, arrival: &mut Arrival) -> Result<()> {
     cx.gateway.forget_key(&arrival.presented);
     arrival.key = cx.gateway.key(&arrival.presented).await?;
@@ -199,7 +217,7 @@ async fn read_key_again(cx: &Context, arrival: &mut Arrival) -> Result<()> {
 
 impl Arrival {
     /// Whether the key may make this call.
-    pub(crate) fn allowed(&self) -> Result<()> {
+    fn allowed(&self) -> Result<()> {
         self.key.must_be_active(self.at)?;
         self.key.may_call(self.demand.provider, self.demand.model.as_deref())
     }
