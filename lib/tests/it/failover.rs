@@ -91,8 +91,6 @@ async fn a_refused_account_sits_out_and_the_next_serves() {
     let in_an_hour = jiff_seconds() + 3600;
     let day = "generativelanguage.googleapis.com";
     for (provider, fault, verdict, state, waits) in [
-        // 429 with retry-after: until then.
-        ("anthropic", Answer::rate_limited(40), "rate_limited", "cooling", Some(20..=41)),
         // 401: out until it is fixed.
         ("anthropic", Answer::unauthorized(), "needs_auth", "needs_auth", None),
         // "credit balance is too low" → account off.
@@ -162,6 +160,8 @@ async fn a_limit_of_one_model_leaves_the_others_alone() {
     );
     for (provider, fault, waits) in [
         ("anthropic", Answer::window_spent("7d_oi", jiff_seconds() + 3600), 3500..=3600),
+        // The limits of an API key are per model.
+        ("anthropic", Answer::rate_limited(40), 20..=41),
         ("anthropic", Answer::rate_limited_silently(), 25..=61),
         ("gemini", Answer::gemini_rate_limited("gemini-2.5-pro", "45.578569677s"), 30..=47),
         // PerDay with a 2 s RetryInfo: not 2 s, but until midnight in California.

@@ -57,9 +57,9 @@ async fn a_lower_tier_serves_only_when_the_higher_is_full_or_away() {
     let key = app.key(json!({})).await;
     for _ in 0..6 {
         assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+        app.ledger().await;
     }
     assert_eq!(counted(app.credentials()), [("sk-ant-high".to_owned(), 6)].into());
-    app.ledger().await;
     app.fake.clear();
     app.fake.script(Script::always(Answer::after(Before::Held)).of("sk-ant-high"));
     let calls = join_all((0..5).map(|_| app.instance.messages(&key, hello(false)).send()));
@@ -120,6 +120,21 @@ async fn an_accounts_cap_holds_across_instances() {
 #[tokio::test]
 async fn a_keys_cap_holds_across_instances() {
     three_at_most(json!({}), json!({ "limits": { "max_in_flight": 3 } }), "max_in_flight").await;
+}
+
+/// A request that has ended may hold its lease for a moment longer than its caller can tell.
+#[tokio::test]
+async fn one_at_a_time_means_one_after_the_other() {
+    let app = App::start().await;
+    app.account("anthropic", "sk-ant-one", json!({ "max_in_flight": 1 })).await;
+    app.account("gemini", "AIza-one", json!({})).await;
+    let key = app.key(json!({})).await;
+    let narrow = app.key(json!({ "limits": { "max_in_flight": 1 } })).await;
+    for _ in 0..25 {
+        assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+        let call = app.instance.gemini(&narrow, "gemini-2.5-pro:generateContent", "{}");
+        assert_ne!(call.send().await.unwrap().status(), 429);
+    }
 }
 
 /// A revoked key is refused on the very next request, on every instance.

@@ -16,7 +16,7 @@ async fn each_event_arrives_before_the_next_is_sent() {
     let (app, key) = App::ready().await;
     let sse = "gemini-2.5-pro:streamGenerateContent?alt=sse";
     let array = "gemini-2.5-pro:streamGenerateContent";
-    for (call, events) in [("messages", 9), (sse, 6), (array, 6)] {
+    for (call, events) in [("messages", 8), (sse, 6), (array, 6)] {
         for sent in 1..events {
             app.fake.clear();
             app.fake.script(Script::once(Answer::held_after(sent)));
