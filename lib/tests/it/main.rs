@@ -7,6 +7,7 @@ mod bytes;
 mod failover;
 mod keys;
 mod limits;
+mod meters;
 mod paths;
 mod refusals;
 mod streams;
