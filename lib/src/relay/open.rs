@@ -16,7 +16,7 @@ use crate::{
     id::AccountId,
     ledger::PriceTable,
     protocol::{Ending, Form, Meter, Tally, Usage},
-    store::{AttemptRecord, Draft, Record, Status, Tokens},
+    store::{AttemptRecord, Draft, Granted, Record, Status, Tokens},
 };
 
 /// A lease lives 45 seconds; it is renewed well before.
@@ -47,7 +47,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Hands the settlement to the host.
-    pub(super) fn new(cx: &Context, arrival: &Arrival, snapshot: Arc<Snapshot>) -> Self {
+    pub(super) fn new(cx: &Context, arrival: &Arrival) -> Self {
         let (tell, told) = oneshot::channel();
         cx.background.spawn(settle(Arc::clone(&cx.gateway), arrival.id.clone(), told));
         Self {
@@ -59,16 +59,17 @@ impl Open {
             sent: false,
             ended: false,
             meter: None,
-            snapshot,
+            snapshot: Arc::clone(&arrival.snapshot),
             tell: Some(tell),
         }
     }
 
     /// An account is taken.
-    pub(super) fn granted(&mut self, account: &AccountId) {
+    pub(super) fn granted(&mut self, granted: &Granted) {
         self.granted = true;
         self.admitted.get_or_insert_with(|| self.began.elapsed());
-        self.record.account_id = account.clone();
+        self.record.account_id = granted.account.clone();
+        self.record.affinity.clone_from(&granted.affinity);
     }
 
     /// The request is about to leave: from here on an upstream may charge for it.
@@ -267,6 +268,7 @@ fn blank(arrival: &Arrival) -> Record {
         stream: arrival.demand.form != Form::Json,
         session: arrival.session(),
         client: client(arrival),
+        affinity: None,
         status: Status::Cancelled,
         http_status: None,
         error: None,

@@ -48,7 +48,8 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
-    let key = cx.gateway.key(&presented).await?;
+    let snapshot = cx.snapshot().await?;
+    let key = cx.key(&snapshot, &presented).await?;
     key.must_be_active(at)?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
@@ -60,6 +61,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         uri: head.uri,
         headers: head.headers,
         body,
+        snapshot,
         presented,
         key,
         demand,

@@ -13,13 +13,13 @@ use crate::{
     error::{Error, Kind, Result},
     id::AccountId,
     pool::{Account, Health, Setback, State},
-    protocol::Provider,
+    protocol::{Provider, ReportedLimit},
 };
 
 const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
-    revision, created_at, updated_at,
+    created_at, updated_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
      where f.account_id = accounts.id and f.until > now()) as cooling_families";
@@ -45,8 +45,9 @@ impl Store {
         write(&transaction, new, "
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
-                max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at
-            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
+                requests_per_minute, tokens_per_minute, use_paid_overage
+            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
         ").await?;
         let change = Change {
             actor,
@@ -80,7 +81,8 @@ impl Store {
                 provider = $2, name = $3, pool = $4, base_url = $5, credential = $6, credential_kind = $7,
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
-                created_at = $20, revision = revision + 1, updated_at = now()
+                created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23,
+                updated_at = now()
             where id = $1
         ",
         )
@@ -168,6 +170,18 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps what an upstream reported of an account's limits, and whom it bills.
+    pub async fn report(&self, id: &AccountId, limits: &[ReportedLimit], organization: Option<&str>) -> Result<()> {
+        let sql = "
+            update accounts
+            set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
+            where id = $1";
+        let client = self.work().await?;
+        let of = [(&id.as_str() as _, Type::TEXT), (&Json(limits) as _, Type::JSONB), (&organization as _, Type::TEXT)];
+        client.execute_typed(sql, &of).await.map_err(fault)?;
+        Ok(())
+    }
+
     /// An account that had failed has served: nothing is wrong with it now. A check is noted as one.
     pub async fn recover(&self, id: &AccountId, checked: bool) -> Result<()> {
         let sql = "
@@ -218,6 +232,9 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.until, Type::TIMESTAMPTZ),
                 (&i32::try_from(account.health.failures).unwrap_or(i32::MAX), Type::INT4),
                 (&account.created_at, Type::TIMESTAMPTZ),
+                (&account.requests_per_minute, Type::INT4),
+                (&account.tokens_per_minute, Type::INT4),
+                (&account.use_paid_overage, Type::BOOL),
             ],
         )
         .await
@@ -239,6 +256,9 @@ fn account(row: &Row) -> Result<Account> {
         priority: row.get("priority"),
         weight: row.get("weight"),
         max_in_flight: row.get("max_in_flight"),
+        requests_per_minute: row.get("requests_per_minute"),
+        tokens_per_minute: row.get("tokens_per_minute"),
+        use_paid_overage: row.get("use_paid_overage"),
         models: row.get("models"),
         model_map: row.get::<_, Json<BTreeMap<String, String>>>("model_map").0,
         note: row.get("note"),
@@ -254,8 +274,9 @@ fn account(row: &Row) -> Result<Account> {
             .map_or_else(BTreeMap::new, |families| families.0),
         in_flight: row.get("in_flight"),
         last_error: row.get("last_error"),
+        organization: row.get("organization"),
+        reported_limits: row.get::<_, Json<Vec<ReportedLimit>>>("reported_limits").0,
         last_checked_at: row.get("last_checked_at"),
-        revision: row.get("revision"),
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
     })
