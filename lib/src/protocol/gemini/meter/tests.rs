@@ -36,9 +36,10 @@ fn check(candidate: &str, usage_metadata: &str, expected: Usage) {
     let chunk = format!(
         r#"{{"candidates":[{{"finishReason":"STOP"{candidate}}}],"usageMetadata":{{{usage_metadata}}},"modelVersion":"gemini-3.8-flash"}}"#
     );
+    let expected = tally(expected, Ending::Complete);
     for (form, bytes) in [(Form::Sse, sse(&[&chunk])), (Form::JsonArray, array(&[&chunk])), (Form::Json, chunk.into())]
     {
-        assert_eq!(read(form, &bytes), tally(expected.clone(), Ending::Complete), "{form:?}");
+        assert_eq!(read(form, &bytes), expected, "{form:?}");
     }
 }
 
