@@ -118,7 +118,7 @@ function openAdd(page) {
   const content = h("div", { class: "fields" },
     choice("provider", t("field.provider"), [["anthropic", word("provider", "anthropic")], ["gemini", word("provider", "gemini")]], { value: "anthropic", required: true }),
     field("name", t("field.name"), { required: true, maxlength: "100", autofocus: true, hint: t("accounts.hint.name") }),
-    field("credential.api_key", t("field.api_key"), { required: true, type: "password", autocomplete: "off", spellcheck: "false", hint: t("accounts.hint.api_key") }),
+    field("credential.api_key", t("field.api_key"), { required: true, class: "masked", autocomplete: "off", spellcheck: "false", hint: t("accounts.hint.api_key") }),
     more(t("form.more"),
       field("base_url", t("field.base_url"), { type: "url", placeholder: "https://", hint: t("accounts.hint.base_url") }),
       field("pool", t("field.pool"), { placeholder: "default", hint: t("accounts.hint.pool") }),

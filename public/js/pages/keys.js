@@ -93,6 +93,11 @@ function revoke(row, page) {
   return h("button", { type: "button", class: "quiet", "aria-label": t("action.on", { action: t("keys.revoke"), name: row.name }), onclick: open }, t("keys.revoke"));
 }
 
+function limit(name) {
+  const kind = name.endsWith("_usd") ? { step: "any", inputmode: "decimal" } : { min: "1" };
+  return field(`limits.${name}`, word("limit", name), { kind: "number", ...kind });
+}
+
 function openIssue(page) {
   const content = h("div", { class: "fields" },
     field("name", t("field.name"), { required: true, maxlength: "100", autofocus: true, hint: t("keys.hint.name") }),
@@ -102,9 +107,8 @@ function openIssue(page) {
       boxes("providers", t("field.providers"), [["anthropic", word("provider", "anthropic")], ["gemini", word("provider", "gemini")]], t("keys.hint.providers")),
       field("models", t("field.models"), { kind: "list", placeholder: "claude-haiku-* gemini-2.5-*", hint: t("field.models.hint") }),
       field("pool", t("field.pool"), { placeholder: "default", hint: t("keys.hint.pool") }),
-      field("note", t("field.note")),
-      LIMITS.map((name) => field(`limits.${name}`, word("limit", name),
-      name.endsWith("_usd") ? { kind: "number", step: "any", inputmode: "decimal" } : { kind: "number", min: "1" }))));
+      LIMITS.map(limit),
+      field("note", t("field.note"))));
   ask({
     title: t("keys.issue.title"),
     content,

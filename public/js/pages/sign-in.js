@@ -16,6 +16,7 @@ export function signIn(reason, done) {
     h("img", { src: "/favicon.svg", alt: "", width: "40", height: "40" }),
     h("h1", { id: "title", tabindex: "-1" }, t("signin.title")),
     h("div", { class: "field" },
+      h("input", { type: "text", autocomplete: "username", value: "LLM Gateway", hidden: true, tabindex: "-1" }),
       h("label", { for: "credential" }, t("signin.credential")), input,
       h("p", { class: "hint", id: "credential-hint" }, t("signin.hint"))),
     problem, button);
