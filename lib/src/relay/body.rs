@@ -24,7 +24,7 @@ pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, mut open:
     let coding = held.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let demand = &arrival.demand;
     let meter = meter(demand.provider, demand.operation, demand.form, coding.as_deref(), demand.input_estimate);
-    open.answering(held.status.as_u16(), upstream_request_id(&held.headers), meter);
+    open.answering(held.status, &held.headers, meter);
     let mut headers = to_caller(&held.headers);
     sign(&mut headers, arrival, account, &open);
     let status = held.status;
@@ -65,9 +65,4 @@ fn respond(status: http::StatusCode, headers: HeaderMap, body: Flow) -> Response
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("request-id").or_else(|| headers.get("x-cloud-trace-context"))?;
-    Some(id.to_str().ok()?.chars().take(120).collect())
 }
