@@ -68,6 +68,11 @@ impl Environment {
         )
     }
 
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
     fn first(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.0.get(*name)).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -195,7 +200,7 @@ mod tests {
 
     fn refused(change: (&str, &str)) -> String {
         let mut env = complete();
-        env.0.insert(change.0.to_owned(), change.1.to_owned());
+        env.set(change.0, change.1);
         Config::read(&env).unwrap_err().message.into_owned()
     }
 

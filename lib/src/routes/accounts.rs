@@ -107,7 +107,7 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let next = query.next(&page, limit, |account| account.id.as_str().to_owned());
     let data: Vec<_> =
         page.iter().map(|account| view(account, Some(used.get(account.id.as_str()).copied()), now)).collect();
-    reply::page(&data, next)
+    reply::page(&data, next.as_deref())
 }
 
 async fn one(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Response> {

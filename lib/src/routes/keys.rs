@@ -78,7 +78,7 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let (keys, used) = tokio::try_join!(store.keys(before.as_ref(), limit), store.usage_since(Per::Key, today(now)))?;
     let next = query.next(&keys, limit, |key| key.id.as_str().to_owned());
     let data: Vec<_> = keys.iter().map(|key| view(key, Some(used.get(key.id.as_str()).copied()), now)).collect();
-    reply::page(&data, next)
+    reply::page(&data, next.as_deref())
 }
 
 async fn one(cx: &Context, caller: &Caller, id: &KeyId) -> Result<Response> {

@@ -32,7 +32,7 @@ pub(super) fn done() -> Response {
 }
 
 /// A page of a list. `next` is where the next one begins.
-pub(super) fn page(data: &impl Serialize, next: Option<String>) -> Result<Response> {
+pub(super) fn page(data: &impl Serialize, next: Option<&str>) -> Result<Response> {
     ok(&json!({ "data": data, "next_cursor": next }))
 }
 

@@ -86,7 +86,7 @@ async fn requests(cx: &Context, caller: &Caller, query: &Query) -> Result<Respon
     let after = query.text("cursor").map(|cursor| read_cursor(&cursor)).transpose()?;
     let rows = cx.gateway.store.requests(&filter, after.as_ref(), limit).await?;
     let next = query.next(&rows, limit, |row| write_cursor(row.started_at, &row.id));
-    reply::page(&rows, next)
+    reply::page(&rows, next.as_deref())
 }
 
 async fn one_request(cx: &Context, caller: &Caller, id: &str) -> Result<Response> {

@@ -1,0 +1,4 @@
+//! The gateway through its front door: a real server, a real PostgreSQL, and upstreams played by the fake.
+
+mod support;
+mod walk;
