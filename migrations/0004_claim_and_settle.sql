@@ -60,7 +60,7 @@ $$;
 create function is_usable(account accounts, request text, family_asked text, tokens_asked bigint)
 returns boolean stable language sql as $$
     select not account.paused
-       and (account.health = 'ready' or account.health_until <= now())
+       and (account.health = 'ready' or account.health_until <= now() or account.probe_at <= now())
        and not exists (
            select from family_cooldowns f
            where f.account_id = account.id and f.family = family_asked and f.until > now()
@@ -177,6 +177,9 @@ begin
     select a.id, floor(extract(epoch from clock_timestamp()))::bigint, 1, (item->>'tokens')::bigint
     from accounts a
     where a.id = account and (a.requests_per_minute is not null or a.tokens_per_minute is not null);
+
+    -- Whoever tests an account is the only one for a while.
+    update accounts set probe_at = now() + interval '15 minutes' where id = account and probe_at <= now();
 
     if life is not null then
         insert into sessions values (item->>'session', account, now() + life)

@@ -153,8 +153,14 @@ async fn a_conversation_that_had_to_move_moves_for_good_and_within_its_organizat
     app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
     let key = app.key(json!({})).await;
     let home = served_by(&app.instance, &key, "s").await;
-    // Learned from answers: let the other account of the organization answer once.
-    app.database.execute("update accounts set organization = split_part(name, '@', 1)").await;
+    // The organization of an account is learned from its answers; one other account is known to share it.
+    let learned = format!("select count(*) from accounts where id = '{home}' and organization is not null");
+    eventually("the organization is learned", || async { (app.database.number(&learned).await == 1).then_some(()) })
+        .await;
+    let shared = format!(
+        "update accounts set organization = (select organization from accounts where id = '{home}') where name like '%@2'"
+    );
+    app.database.execute(&shared).await;
     app.instance.manage(Method::POST, &format!("/api/accounts/{home}/pause"), None).await;
     let away = served_by(&app.instance, &key, "s").await;
     let names = app.database.rows(&format!("select name from accounts where id = '{away}'")).await;
@@ -216,4 +222,35 @@ async fn reported_limits_are_kept_and_an_account_about_to_run_dry_is_spared() {
     let preview = app.instance.manage(Method::POST, "/api/routing/preview", Some(ask)).await;
     assert_eq!(preview["excluded"][0]["id"], *accounts[0]);
     assert!(preview["excluded"][0]["reason"].as_str().unwrap().contains("paid overage"), "{preview}");
+}
+
+#[tokio::test]
+async fn a_long_cooldown_is_tested_by_one_request_and_ended_when_it_serves() {
+    let (app, key, accounts) = with_accounts(2, json!({})).await;
+    let policy = json!({ "affinity": { "enabled": false } });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    app.fake.script(Script::once(Answer::window_spent("5h", 4_000_000_000)).of("sk-0"));
+    app.fake.script(Script::once(Answer::window_spent("5h", 4_000_000_000)).of("sk-0"));
+    let path = format!("/api/accounts/{}", accounts[0]);
+    let long_ago = "update accounts set health = 'cooling', health_until = now() + interval '5 hours', failures = 1,
+        health_reason = '429', probe_at = now() - interval '1 minute' where name like '%sk-0'";
+    // Its limit still holds: the caller does not notice, and the next test is a quarter of an hour away.
+    app.database.execute(long_ago).await;
+    assert_eq!(served_by(&app.instance, &key, "one").await, accounts[1]);
+    assert_eq!(app.fake.stats().by_credential["sk-0"].requests, 1);
+    for turn in 0..5 {
+        assert_eq!(served_by(&app.instance, &key, &format!("s{turn}")).await, accounts[1]);
+    }
+    // It is over: one request finds out, and the account is back.
+    app.fake.clear();
+    app.database.execute(long_ago).await;
+    eventually("the account is tested", || async {
+        (served_by(&app.instance, &key, "again").await == accounts[0]).then_some(())
+    })
+    .await;
+    eventually("the account is ready", || async {
+        let account = app.instance.manage(Method::GET, &path, None).await;
+        (account["state"] == "ready").then_some(())
+    })
+    .await;
 }
