@@ -116,22 +116,20 @@ begin
                 select a.* into bound from sessions s join accounts a on a.id = s.account_id
                 where s.session = item->>'session' and s.expires_at > now();
             end if;
-            -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. Where it
-            -- has as many requests under way as it may on one account, its further ones go by rank alone.
+            -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
+            -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
             select (ranked.account).id into chosen
             from (
                 select a as account
                 from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
                 join accounts a on a.id = wanted.id
-                cross join lateral (
-                    select a.id = bound.id and (item->>'session_in_flight')::integer <= (
-                        select count(*) from leases l
-                        where l.session = item->>'session' and l.account_id = a.id and l.expires_at > now()
-                          and l.request_id <> item->>'request'
-                    ) as it
-                ) crowded
+                left join (
+                    select l.account_id, count(*) as requests from leases l
+                    where l.session = item->>'session' and l.expires_at > now() and l.request_id <> item->>'request'
+                    group by 1
+                ) under_way on under_way.account_id = a.id
                 order by
-                    coalesce(crowded.it, false),
+                    coalesce(under_way.requests >= (item->>'session_in_flight')::integer, false),
                     coalesce(a.id = bound.id, false) desc,
                     coalesce(a.organization = bound.organization, false) desc,
                     wanted.place
