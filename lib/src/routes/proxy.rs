@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, header};
-use jiff::Timestamp;
 
 use super::{not_set_up, reply};
 use crate::{
@@ -49,9 +48,14 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
-    let key = active_key(cx, &presented, at).await?;
+    cx.key_that(&presented, |key| key.must_be_active(at)).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
+    if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {
+        return Err(Error::invalid("model", "must not hold control characters"));
+    }
+    let allows = |key: &ApiKey| key.may_call(demand.provider, demand.model.as_deref());
+    let (snapshot, key) = cx.key_that(&presented, allows).await?;
     let arrival = Arrival {
         id: id.clone(),
         at,
@@ -60,6 +64,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         uri: head.uri,
         headers: head.headers,
         body,
+        snapshot,
         presented,
         key,
         demand,
@@ -84,18 +89,6 @@ fn presented_key(head: &http::request::Parts) -> Result<PresentedKey> {
         _ => "this API key was not issued by this gateway",
     };
     Err(Error::new(Kind::Unauthenticated, message))
-}
-
-/// The key, which must not have ended; one that seems to have may have been given more time since it was read.
-async fn active_key(cx: &Context, presented: &PresentedKey, at: Timestamp) -> Result<Arc<ApiKey>> {
-    let key = cx.gateway.key(presented).await?;
-    if key.must_be_active(at).is_ok() {
-        return Ok(key);
-    }
-    cx.gateway.forget_key(presented);
-    let key = cx.gateway.key(presented).await?;
-    key.must_be_active(at)?;
-    Ok(key)
 }
 
 /// How the answer would have been laid out, for a refusal to be laid out the same.

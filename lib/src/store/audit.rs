@@ -25,6 +25,7 @@ pub(crate) struct Change<'a> {
     pub(crate) after: Option<Value>,
 }
 
+/// Tells a change, and lets every instance know that what it remembers is old.
 pub(super) async fn write(transaction: &Transaction<'_>, change: Change<'_>) -> Result<()> {
     transaction
         .execute_typed(
@@ -39,5 +40,6 @@ pub(super) async fn write(transaction: &Transaction<'_>, change: Change<'_>) -> 
         )
         .await
         .map_err(fault)?;
+    transaction.execute_typed("update settings set revision = revision + 1", &[]).await.map_err(fault)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod claim;
 mod connect;
 mod keys;
 mod migrate;
+mod policies;
 mod prices;
 mod requests;
 mod settle;
@@ -24,7 +25,7 @@ use crate::{
 };
 
 pub(crate) use audit::Change;
-pub use claim::{Claim, Draft, Granted, Refused};
+pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub(crate) use connect::client_config;
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub use requests::{Cursor, Filter, Per, RequestRow, Summary, Use};

@@ -1,6 +1,10 @@
 //! What holds across requests and across instances: shares, tiers, caps, and changes of keys and accounts.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use fake_upstream::{Answer, Before, Script};
 use futures_util::future::join_all;
@@ -8,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, eventually},
+    support::{App, Instance, eventually},
     walk::hello,
 };
 
@@ -180,9 +184,15 @@ async fn a_changed_account_is_used_as_it_now_is_everywhere() {
     let two = app.account("anthropic", "sk-ant-two", json!({ "priority": 1 })).await;
     let key = app.key(json!({})).await;
     let neighbour = app.neighbour().await;
+    // A session that had to move has moved for good, so each call is a session of its own.
+    let session = AtomicU32::new(0);
+    let call = |instance: &Instance| {
+        let session = session.fetch_add(1, Ordering::Relaxed).to_string();
+        instance.messages(&key, hello(false)).header("x-claude-code-session-id", session).send()
+    };
     let next = async || {
         app.fake.clear();
-        let answer = neighbour.messages(&key, hello(false)).send().await.unwrap();
+        let answer = call(&neighbour).await.unwrap();
         let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
         (status, app.credentials().concat(), text)
     };
@@ -198,10 +208,10 @@ async fn a_changed_account_is_used_as_it_now_is_everywhere() {
     let path = format!("/api/accounts/{one}");
     // A new credential, a moment after the neighbour has read the old one.
     let fresh = app.neighbour().await;
-    assert_eq!(fresh.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+    assert_eq!(call(&fresh).await.unwrap().status(), 200);
     let credential = json!({ "credential": { "kind": "api_key", "api_key": "sk-ant-new" } });
     app.instance.manage(Method::PATCH, &path, Some(credential)).await;
     app.fake.clear();
-    assert_eq!(fresh.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+    assert_eq!(call(&fresh).await.unwrap().status(), 200);
     assert_eq!(app.credentials(), ["sk-ant-new"]);
 }

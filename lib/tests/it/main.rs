@@ -1,5 +1,7 @@
 //! The gateway through its front door: a real server, a real PostgreSQL, and upstreams played by the fake.
 
+#![cfg(test)]
+
 mod support;
 
 mod books;
@@ -10,5 +12,6 @@ mod limits;
 mod meters;
 mod paths;
 mod refusals;
+mod routing;
 mod streams;
 mod walk;

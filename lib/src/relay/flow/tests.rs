@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant as Moment};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::unfold};
 use globset::GlobSet;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use tokio::{
     sync::mpsc,
@@ -20,7 +20,6 @@ use crate::{
     config::{Config, Environment},
     gateway::{Context, Gateway, Snapshot},
     id::{KeyId, RequestId},
-    ledger::PriceTable,
     protocol::{Call, Demand, PING, Protocol, meter},
     relay::{Arrival, hold, open::Open},
 };
@@ -56,7 +55,8 @@ impl Stage {
         let (held, _) = hold::hold(reqwest::Response::from(response), &arrival.demand).await.unwrap();
         let mut open = open(&arrival);
         let demand = &arrival.demand;
-        open.answering(200, None, meter(demand.provider, demand.operation, demand.form, None, demand.input_estimate));
+        let meter = meter(demand.provider, demand.operation, demand.form, None, demand.input_estimate);
+        open.answering(StatusCode::OK, &HeaderMap::new(), meter);
         let mut stage = Self { upstream, flow: Flow::new(IDLE, demand, true, held, open) };
         assert_eq!(stage.next().await.as_deref(), Some(first));
         stage
@@ -93,6 +93,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         uri,
         headers,
         body,
+        snapshot: Arc::new(Snapshot::of_nothing()),
         presented: PresentedKey::generate(),
         key: Arc::new(key()),
     }
@@ -112,7 +113,6 @@ fn key() -> ApiKey {
         note: String::new(),
         expires_at: None,
         revoked_at: None,
-        revision: 1,
         created_at: clock::now(),
         updated_at: clock::now(),
     }
@@ -127,7 +127,7 @@ fn open(arrival: &Arrival) -> Open {
     ]);
     let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
     let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop) };
-    Open::new(&cx, arrival, Arc::new(Snapshot { accounts: Vec::new(), prices: PriceTable::built_in() }))
+    Open::new(&cx, arrival)
 }
 
 #[tokio::test(start_paused = true)]

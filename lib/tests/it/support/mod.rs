@@ -5,7 +5,7 @@ mod chance;
 mod database;
 mod raw;
 
-pub(crate) use app::{ADMIN_TOKEN, App, Instance};
+pub(crate) use app::{App, Instance};
 pub(crate) use chance::Chance;
 pub(crate) use database::Database;
 pub(crate) use raw::Raw;
