@@ -5,12 +5,11 @@ use std::{sync::OnceLock, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use reqwest::redirect;
-use rustls::RootCertStore;
 use url::Url;
 
 use crate::{
     error::{Error, Result},
-    store::client_config,
+    tls,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,10 +46,10 @@ impl Upstream {
 
     fn client(&self) -> &reqwest::Client {
         self.client.get_or_init(|| {
-            let mut tls = client_config(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            let mut config = tls::client_config(tls::web_roots());
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             reqwest::Client::builder()
-                .tls_backend_preconfigured(tls)
+                .tls_backend_preconfigured(config)
                 .redirect(redirect::Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(IDLE_CONNECTION)
