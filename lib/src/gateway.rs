@@ -107,6 +107,21 @@ impl Gateway {
         Ok(key)
     }
 
+    /// The issued key, if it allows what is asked. A remembered one that refuses is read again: it may have been changed.
+    pub(crate) async fn key_that(
+        &self,
+        presented: &PresentedKey,
+        allows: impl Fn(&ApiKey) -> Result<()>,
+    ) -> Result<Arc<ApiKey>> {
+        let key = self.key(presented).await?;
+        if allows(&key).is_ok() {
+            return Ok(key);
+        }
+        self.forget_key(presented);
+        let key = self.key(presented).await?;
+        allows(&key).map(|()| key)
+    }
+
     /// Forgets a key that a claim found changed.
     pub(crate) fn forget_key(&self, presented: &PresentedKey) {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&presented.hash());
