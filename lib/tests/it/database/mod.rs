@@ -1,0 +1,5 @@
+//! Postgres: its schema, the ways to it, and what happens while it is away.
+
+mod outage;
+mod pooler;
+mod schema;
