@@ -16,7 +16,6 @@ create table api_keys (
     note           text not null default '',
     expires_at     timestamptz,
     revoked_at     timestamptz,
-    revision       bigint not null default 1,
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now()
 );

@@ -15,6 +15,8 @@ create table ledger (
     stream                 boolean not null,
     session                text,
     client                 text,
+    -- `new`, `kept` or `moved`; null where the policy has no affinity or the request no session.
+    affinity               text,
     status                 text not null check (status in ('completed', 'failed', 'refused', 'cancelled', 'lost')),
     http_status            integer,
     error                  text,

@@ -1,86 +1,195 @@
 -- The two statements of a request's life: the claim before the upstream is called, and the settlement after.
 -- Both take a batch, so that an instance under load makes one round trip for many requests.
 
--- What a claim leaves behind while its request is in flight. A crash of the database may forget leases; nothing else may.
+-- What a claim leaves behind while its request is in flight. A crash of the database may forget leases, minutes and
+-- sessions; nothing else may be forgotten.
 create unlogged table leases (
     request_id  text primary key,
     key_id      text not null,
     account_id  text not null,
+    session     text,
+    -- When it was claimed: the second whose count of tokens the settlement corrects.
+    claimed_at  timestamptz not null,
     expires_at  timestamptz not null,
     -- The ledger row as far as it is known: what the request is recorded as should its instance die.
     draft       jsonb not null
 );
 create index on leases (key_id);
 create index on leases (account_id);
+create index on leases (session);
 create index on leases (expires_at);
 
 -- How long a lease lives without being renewed.
 create function lease_life() returns interval immutable language sql as $$ select interval '45 seconds' $$;
 
--- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a cap
+-- Requests and tokens of accounts by the second, for limits of any sixty seconds in a row. Rows are only ever added: a
+-- settlement corrects an estimate by a row of its own, and so never waits for a claim.
+create unlogged table minutes (
+    account_id  text not null,
+    second      bigint not null,
+    requests    integer not null,
+    tokens      bigint not null
+);
+create index on minutes (account_id, second);
+create index on minutes (second);
+
+-- Where a conversation is served: its prompt cache is there.
+create unlogged table sessions (
+    session     text primary key,
+    account_id  text not null,
+    expires_at  timestamptz not null
+);
+create index on sessions (expires_at);
+
+-- Whether an account's minute has room for one more request of this many tokens. Seconds are counted whole, and the one
+-- that began sixty ago counts too, so that no sixty seconds in a row ever hold more than the limit.
+create function minute_has_room(account accounts, tokens_asked bigint) returns boolean stable language sql as $$
+    select (account.requests_per_minute is null and account.tokens_per_minute is null) or (
+        select coalesce(sum(m.requests), 0) + 1 <= coalesce(account.requests_per_minute, 2147483647)
+           and (
+               coalesce(sum(m.tokens), 0) + tokens_asked <= coalesce(account.tokens_per_minute, 9223372036854775807)
+               -- A request that alone is over the limit goes when the minute is empty, or it would never go.
+               or coalesce(sum(m.tokens), 0) = 0
+           )
+        from minutes m
+        where m.account_id = account.id and m.second >= floor(extract(epoch from clock_timestamp()))::bigint - 60
+    )
+$$;
+
+-- Whether an account can take one more request at this moment. Its own lease does not count against a request.
+create function is_usable(account accounts, request text, family_asked text, tokens_asked bigint)
+returns boolean stable language sql as $$
+    select not account.paused
+       and (account.health = 'ready' or account.health_until <= now() or account.probe_at <= now())
+       and not exists (
+           select from family_cooldowns f
+           where f.account_id = account.id and f.family = family_asked and f.until > now()
+       )
+       and (account.max_in_flight is null or account.max_in_flight > (
+           select count(*) from leases l
+           where l.account_id = account.id and l.expires_at > now() and l.request_id <> request
+       ))
+       and minute_has_room(account, tokens_asked)
+$$;
+
+-- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
 -- holds exactly, however many instances there are. An item:
---   request, key (id), key_revision, pool, family, accounts (ids, best first), draft
--- Outcomes: granted · key_gone (revoked, expired, deleted) · key_changed (a cached copy is old) · key_busy · accounts_busy
+--   request, revision (of the settings), key (id), pool, family, tokens (estimated), accounts (ids, best first), draft,
+--   session and, where the policy has affinity, session_seconds and session_in_flight
+-- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · accounts_busy
+-- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`.
 create function claim(batch jsonb)
-returns table (request_id text, outcome text, account_id text, account_revision bigint)
+returns table (request_id text, outcome text, account_id text, affinity text)
 language plpgsql as $$
 #variable_conflict use_column
 declare
     item jsonb;
+    current bigint;
     holder api_keys;
-    candidate record;
+    bound accounts;
+    chosen text;
 begin
     perform pg_advisory_xact_lock(hashtextextended('claim ' || pool, 0))
     from (select distinct i->>'pool' as pool from jsonb_array_elements(batch) i order by 1) pools;
+
+    select revision into current from settings;
 
     for item in select * from jsonb_array_elements(batch) loop
         request_id := item->>'request';
         outcome := null;
         account_id := null;
-        account_revision := null;
+        affinity := null;
 
         select * into holder from api_keys where id = item->>'key';
-        if not found or holder.revoked_at is not null or holder.expires_at <= now() then
+        if (item->>'revision')::bigint <> current then
+            outcome := 'settings_changed';
+        elsif holder.id is null or holder.revoked_at is not null or holder.expires_at <= now() then
             outcome := 'key_gone';
-        elsif holder.revision <> (item->>'key_revision')::bigint then
-            outcome := 'key_changed';
         elsif holder.max_in_flight <= (
             select count(*) from leases l
             where l.key_id = holder.id and l.expires_at > now() and l.request_id <> item->>'request'
         ) then
             outcome := 'key_busy';
         else
-            select a.id, a.revision into candidate
-            from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
-            join accounts a on a.id = wanted.id
-            where not a.paused
-              and (a.health = 'ready' or a.health_until <= now())
-              and not exists (
-                  select from family_cooldowns f
-                  where f.account_id = a.id and f.family = item->>'family' and f.until > now()
-              )
-              and (a.max_in_flight is null or a.max_in_flight > (
-                  select count(*) from leases l
-                  where l.account_id = a.id and l.expires_at > now() and l.request_id <> item->>'request'
-              ))
-            order by wanted.place
+            bound := null;
+            if item ? 'session_seconds' then
+                select a.* into bound from sessions s join accounts a on a.id = s.account_id
+                where s.session = item->>'session' and s.expires_at > now();
+            end if;
+            -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
+            -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
+            select (ranked.account).id into chosen
+            from (
+                select a as account
+                from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
+                join accounts a on a.id = wanted.id
+                left join (
+                    select l.account_id, count(*) as requests from leases l
+                    where l.session = item->>'session' and l.expires_at > now() and l.request_id <> item->>'request'
+                    group by 1
+                ) under_way on under_way.account_id = a.id
+                order by
+                    coalesce(under_way.requests >= (item->>'session_in_flight')::integer, false),
+                    coalesce(a.id = bound.id, false) desc,
+                    coalesce(a.organization = bound.organization, false) desc,
+                    wanted.place
+                -- Ordered first, so that only the accounts up to the first usable one are looked at closely.
+                offset 0
+            ) ranked
+            where is_usable(ranked.account, item->>'request', item->>'family', (item->>'tokens')::bigint)
             limit 1;
             if found then
                 outcome := 'granted';
-                account_id := candidate.id;
-                account_revision := candidate.revision;
-                -- A second claim of the same request moves its lease.
-                insert into leases values (
-                    item->>'request', holder.id, candidate.id, now() + lease_life(), item->'draft'
-                )
-                on conflict (request_id) do update
-                set account_id = excluded.account_id, expires_at = excluded.expires_at, draft = excluded.draft;
+                account_id := chosen;
+                affinity := case
+                    when not item ? 'session_seconds' then null
+                    when bound.id is null then 'new'
+                    when bound.id = chosen then 'kept'
+                    else 'moved'
+                end;
+                perform take(item, chosen, holder.id);
             else
                 outcome := 'accounts_busy';
             end if;
         end if;
         return next;
     end loop;
+end
+$$;
+
+-- Leaves a claim's traces: the lease, the minute's count, and where the session now is.
+create function take(item jsonb, account text, key text) returns void language plpgsql as $$
+declare
+    -- A session that merely overflows stays bound to where its cache is; one whose account sits out moves for good.
+    life interval := make_interval(secs => (item->>'session_seconds')::double precision);
+begin
+    -- A second claim of the same request moves its lease.
+    insert into leases values (
+        item->>'request', key, account, item->>'session', clock_timestamp(), now() + lease_life(), item->'draft'
+    )
+    on conflict (request_id) do update set
+        account_id = excluded.account_id, claimed_at = excluded.claimed_at,
+        expires_at = excluded.expires_at, draft = excluded.draft;
+
+    insert into minutes
+    select a.id, floor(extract(epoch from clock_timestamp()))::bigint, 1, (item->>'tokens')::bigint
+    from accounts a
+    where a.id = account and (a.requests_per_minute is not null or a.tokens_per_minute is not null);
+
+    -- Whoever tests an account is the only one for a while.
+    update accounts set probe_at = now() + interval '15 minutes' where id = account and probe_at <= now();
+
+    if life is not null then
+        insert into sessions values (item->>'session', account, now() + life)
+        on conflict (session) do update set account_id = excluded.account_id, expires_at = excluded.expires_at
+        -- Written anew only when it says something new, or would soon end.
+        where sessions.expires_at < now() + life / 2 or (
+            sessions.account_id <> excluded.account_id and not exists (
+                select from accounts a
+                where a.id = sessions.account_id and not a.paused and (a.health = 'ready' or a.health_until <= now())
+            )
+        );
+    end if;
 end
 $$;
 
@@ -110,17 +219,32 @@ begin
         upstream_request_id = excluded.upstream_request_id
     where ledger.status = 'lost' and excluded.status <> 'lost';
 
-    delete from leases
-    using jsonb_array_elements(batch) r
-    where leases.request_id = r->>'id';
+    with freed as (
+        delete from leases
+        using jsonb_array_elements(batch) r
+        where leases.request_id = r->>'id'
+        returning leases.account_id, leases.claimed_at, (leases.draft->>'input_tokens')::bigint as estimate,
+            -- Cache reads do not count against the providers' limits.
+            coalesce((r->>'input_tokens')::bigint, 0) + coalesce((r->>'cache_write_5m_tokens')::bigint, 0)
+            + coalesce((r->>'cache_write_1h_tokens')::bigint, 0) + coalesce((r->>'output_tokens')::bigint, 0) as used
+    )
+    insert into minutes
+    select f.account_id, floor(extract(epoch from f.claimed_at))::bigint, 0, f.used - f.estimate
+    from freed f join accounts a on a.id = f.account_id
+    where a.tokens_per_minute is not null;
 end
 $$;
 
--- Turns the leases of instances that died into ledger rows marked `lost`, and says how many there were.
+-- Turns the leases of instances that died into ledger rows marked `lost`, and says how many there were. Sweeps out what is
+-- too old to matter, too.
 create function reap() returns bigint language plpgsql as $$
 declare
     lost jsonb;
 begin
+    delete from minutes where second < floor(extract(epoch from now()))::bigint - 120;
+    delete from sessions where session in (
+        select s.session from sessions s where s.expires_at <= now() for update skip locked
+    );
     with dead as (
         delete from leases
         where request_id in (

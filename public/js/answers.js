@@ -1,4 +1,4 @@
-// Reads the API's answers: the one place that knows their field names. What an answer lacks is null.
+//! Reads the API's answers: the one place that knows their field names. What an answer lacks is null.
 
 /** The figures of `GET /api/stats/summary`; `previous` holds those of the period before, when the server gives them. */
 export function summary(answer) {
@@ -14,8 +14,8 @@ function figures(answer) {
     output: number(answer.tokens?.output),
     cacheHitRatio: number(answer.cache_hit_ratio),
     cost: number(answer.cost_usd),
-    firstToken: number(answer.time_to_first_token_ms?.p50),
-    firstTokenSlow: number(answer.time_to_first_token_ms?.p99),
+    firstToken: number(answer.first_token_ms?.p50),
+    firstTokenSlow: number(answer.first_token_ms?.p99),
     failovers: number(answer.failovers),
     inFlight: number(answer.in_flight),
   };
@@ -32,14 +32,15 @@ export function account(answer) {
     weight: number(answer.weight),
     baseUrl: answer.base_url ?? null,
     models: answer.models ?? [],
-    note: answer.note ?? null,
-    hint: answer.credential?.hint ?? null,
+    note: answer.note || null,
+    hint: answer.credential?.hint?.replace(/^…/, "") || null,
     credential: answer.credential?.kind ?? null,
     state: answer.state ?? null,
     reason: answer.state_reason ?? null,
     until: answer.state_until ?? null,
     inFlight: number(answer.in_flight),
     maxInFlight: number(answer.max_in_flight),
+    families: (answer.cooling_families ?? []).map(({ family, until }) => ({ family, until })),
     lastUsed: answer.last_used_at ?? null,
     lastError: answer.last_error ?? null,
     today: usage(answer.usage_today),
@@ -56,7 +57,7 @@ export function key(answer) {
     pool: answer.pool ?? null,
     providers: answer.providers ?? [],
     models: answer.models ?? [],
-    note: answer.note ?? null,
+    note: answer.note || null,
     state: answer.state ?? null,
     limits: limits(answer.limits),
     expires: answer.expires_at ?? null,
@@ -67,22 +68,21 @@ export function key(answer) {
   };
 }
 
-/** One of `GET /api/stats/requests`. `attempts` is a list once the server gives one, else empty. */
+/** One of `GET /api/stats/requests`. `account` is the one that served last. */
 export function request(answer) {
-  const attempts = Array.isArray(answer.attempts) ? answer.attempts : [];
   return {
     id: answer.id,
-    at: answer.created_at ?? null,
+    at: answer.started_at ?? null,
     provider: answer.provider ?? null,
-    protocol: answer.protocol ?? null,
     operation: answer.operation ?? null,
     model: answer.model ?? null,
+    servedModel: answer.served_model ?? null,
     stream: answer.stream ?? null,
     status: answer.status ?? null,
     httpStatus: number(answer.http_status),
     error: text(answer.error),
-    account: { id: answer.account_id ?? null, name: answer.account_name ?? null },
-    key: { id: answer.key_id ?? null, name: answer.key_name ?? null },
+    account: { id: answer.account ?? null, name: answer.account_name ?? null },
+    key: { id: answer.key ?? null, name: answer.key_name ?? null },
     client: answer.client ?? null,
     session: answer.session ?? null,
     tokens: answer.tokens ?? {},
@@ -90,10 +90,9 @@ export function request(answer) {
     output: number(answer.tokens?.output),
     cacheRead: number(answer.tokens?.cache_read),
     cost: number(answer.cost_usd),
-    firstToken: number(answer.time_to_first_token_ms),
+    firstToken: number(answer.first_token_ms),
     duration: number(answer.duration_ms),
-    attemptCount: Array.isArray(answer.attempts) ? attempts.length : number(answer.attempts),
-    attempts: attempts.map(attempt),
+    attempts: (answer.attempts ?? []).map(attempt),
     estimated: answer.estimated === true,
     unpriced: answer.unpriced === true,
   };
@@ -101,11 +100,10 @@ export function request(answer) {
 
 function attempt(answer) {
   return {
-    account: { id: answer.account_id ?? null, name: answer.account_name ?? null },
+    account: { id: answer.account ?? null, name: null },
     verdict: answer.verdict ?? null,
-    httpStatus: number(answer.http_status),
-    duration: number(answer.duration_ms),
-    cost: number(answer.cost_usd),
+    httpStatus: number(answer.status),
+    duration: number(answer.took_ms),
   };
 }
 
@@ -119,14 +117,14 @@ function usage(answer) {
 }
 
 // The kinds of the prompt do not overlap; thinking is part of the output and not counted again.
-const PROMPT = ['input', 'cache_read', 'cache_write_5m', 'cache_write_1h', 'tool_use'];
+const PROMPT = ["input", "cache_read", "cache_write_5m", "cache_write_1h", "tool_use"];
 
 function prompt(tokens) {
   return sum(PROMPT.map((kind) => tokens?.[kind]));
 }
 
 function total(tokens) {
-  return typeof tokens === 'number' ? tokens : sum([...PROMPT, 'output'].map((kind) => tokens?.[kind]));
+  return typeof tokens === "number" ? tokens : sum([...PROMPT, "output"].map((kind) => tokens?.[kind]));
 }
 
 function sum(values) {
@@ -142,9 +140,9 @@ function limits(answer) {
 }
 
 function text(error) {
-  return typeof error === 'string' ? error : error?.message ?? null;
+  return typeof error === "string" ? error : error?.message ?? null;
 }
 
 function number(value) {
-  return typeof value === 'number' ? value : null;
+  return typeof value === "number" ? value : null;
 }

@@ -1,12 +1,12 @@
-// The only place that talks to the server: adds the key, limits the time, turns every refusal into an ApiError.
+//! The only place that talks to the server: adds the key, limits the time, turns every refusal into an ApiError.
 
 const TIMEOUT_MS = 20_000;
 
 /** Why a call did not work. `status` is 0 when no answer came; `param` names the field at fault. */
 export class ApiError extends Error {
-  constructor(status, { type = 'internal', message = '', param = null } = {}, requestId = null) {
+  constructor(status, { type = "internal", message = "", param = null } = {}, requestId = null) {
     super(message);
-    this.name = 'ApiError';
+    this.name = "ApiError";
     Object.assign(this, { status, type, param, requestId });
   }
 }
@@ -20,32 +20,32 @@ export function createApi(credential, send = (...call) => fetch(...call)) {
         method,
         headers: headers(credential, body),
         body: body && JSON.stringify(body),
-        credentials: 'omit',
-        cache: 'no-store',
+        credentials: "omit",
+        cache: "no-store",
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       });
       return await read(answer);
     } catch (error) {
       if (error instanceof ApiError) throw error;
       signal?.throwIfAborted();
-      throw new ApiError(0, { type: limit.aborted ? 'timeout' : 'offline' });
+      throw new ApiError(0, { type: limit.aborted ? "timeout" : "offline" });
     }
   }
   return {
-    get: (path, query, signal) => call('GET', path, { query, signal }),
-    post: (path, body) => call('POST', path, { body }),
-    patch: (path, body) => call('PATCH', path, { body }),
-    delete: (path) => call('DELETE', path),
+    get: (path, query, signal) => call("GET", path, { query, signal }),
+    post: (path, body) => call("POST", path, { body }),
+    patch: (path, body) => call("PATCH", path, { body }),
+    delete: (path) => call("DELETE", path),
   };
 }
 
 function headers(credential, body) {
-  const sent = { accept: 'application/json', authorization: `Bearer ${credential}` };
-  return body ? { ...sent, 'content-type': 'application/json' } : sent;
+  const sent = { accept: "application/json", authorization: `Bearer ${credential}` };
+  return body ? { ...sent, "content-type": "application/json" } : sent;
 }
 
 function withQuery(path, query = {}) {
-  const kept = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  const kept = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   return kept.length ? `${path}?${new URLSearchParams(kept)}` : path;
 }
 
@@ -53,10 +53,10 @@ async function read(answer) {
   const text = await answer.text();
   const body = parse(text);
   if (answer.ok) {
-    if (body !== undefined || text === '') return body ?? null;
-    throw new ApiError(answer.status, { type: 'foreign' }, answer.headers.get('x-request-id'));
+    if (body !== undefined || text === "") return body ?? null;
+    throw new ApiError(answer.status, { type: "foreign" }, answer.headers.get("x-request-id"));
   }
-  throw new ApiError(answer.status, body?.error, answer.headers.get('x-request-id'));
+  throw new ApiError(answer.status, body?.error, answer.headers.get("x-request-id"));
 }
 
 function parse(text) {

@@ -1,6 +1,6 @@
-// Builds elements from data. Whatever comes from outside ends as a text node or an attribute, never as markup.
+//! Builds elements from data. Whatever comes from outside ends as a text node or an attribute, never as markup.
 
-/** `h('a', { href, onclick }, 'text', node, [more])`; null and false, as attribute or child, are left out. */
+/** `h("a", { href, onclick }, "text", node, [more])`; null and false, as attribute or child, are left out. */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) set(element, name, value);
@@ -15,10 +15,10 @@ export function token(name) {
 
 function set(element, name, value) {
   if (value === null || value === undefined || value === false) return;
-  if (typeof value === 'function') element.addEventListener(name.slice(2), value);
+  if (typeof value === "function") element.addEventListener(name.slice(2), value);
   // The content policy refuses a style attribute; the object model is allowed.
-  else if (name === 'style') element.style.cssText = value;
-  else element.setAttribute(name, value === true ? '' : value);
+  else if (name === "style") element.style.cssText = value;
+  else element.setAttribute(name, value === true ? "" : value);
 }
 
 function nodes(children) {
@@ -28,7 +28,7 @@ function nodes(children) {
 /** Replaces what `root` holds and puts the focus back on the control that had it, found by its nearest id. */
 export function replace(root, children) {
   const active = document.activeElement;
-  const anchor = root.contains(active) ? active.closest('[id]') : null;
+  const anchor = root.contains(active) ? active.closest("[id]") : null;
   const place = anchor && controls(anchor).indexOf(active);
   root.replaceChildren(...nodes([children]));
   if (!anchor) return;
@@ -38,5 +38,5 @@ export function replace(root, children) {
 }
 
 function controls(element) {
-  return [...element.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')];
+  return [...element.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")];
 }

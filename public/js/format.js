@@ -1,9 +1,9 @@
-// Turns figures into text. Pure; an unknown figure is a dash, never a zero.
+//! Turns figures into text. Pure; an unknown figure is a dash, never a zero.
 
 /** What stands for "not known". */
-export const DASH = '–';
+export const DASH = "–";
 
-const UNITS = [[1e12, 'T'], [1e9, 'B'], [1e6, 'M'], [1e3, 'k']];
+const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 
 /** 1284000 is `1.28M`: three digits say enough, the exact figure goes into a title. */
 export function count(value) {
@@ -17,7 +17,7 @@ export function count(value) {
 }
 
 /** Every digit, grouped as the language groups them. */
-export function exact(value, language = 'en') {
+export function exact(value, language = "en") {
   return known(value) ? new Intl.NumberFormat(language).format(value) : DASH;
 }
 
@@ -46,46 +46,46 @@ export function duration(milliseconds) {
   return `${Math.floor(seconds / 60)}m ${seconds % 60}s`;
 }
 
-const STEPS = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
+const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 /** How far `time` is from `now`, before or after it, in the words of the language. */
-export function ago(time, now = Date.now(), language = 'en') {
+export function ago(time, now = Date.now(), language = "en") {
   const at = Date.parse(time);
   if (Number.isNaN(at)) return DASH;
   const seconds = Math.round((at - now) / 1000);
-  const [unit, size] = STEPS.find(([, step]) => Math.abs(seconds) >= step) ?? ['second', 1];
-  const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'narrow' });
+  const [unit, size] = STEPS.find(([, step]) => Math.abs(seconds) >= step) ?? ["second", 1];
+  const words = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "narrow" });
   return words.format(Math.trunc(seconds / size), unit);
 }
 
 /** The wall clock: hour, minute and second today, with the date on any other day. */
-export function clock(time, now = Date.now(), language = 'en') {
+export function clock(time, now = Date.now(), language = "en") {
   const at = new Date(time ?? NaN);
   if (Number.isNaN(at.getTime())) return DASH;
   const today = at.toDateString() === new Date(now).toDateString();
-  const day = today ? {} : { month: 'short', day: 'numeric' };
-  return new Intl.DateTimeFormat(language, { ...day, hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(at);
+  const day = today ? {} : { month: "short", day: "numeric" };
+  return new Intl.DateTimeFormat(language, { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(at);
 }
 
 /** Date and time in full, for titles. */
-export function moment(time, language = 'en') {
+export function moment(time, language = "en") {
   const at = new Date(time ?? NaN);
   if (Number.isNaN(at.getTime())) return DASH;
-  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'long', hourCycle: 'h23' }).format(at);
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" }).format(at);
 }
 
 /** How much `value` differs from `before`, signed: `+12%`. Nothing when there is nothing to compare with. */
 export function change(value, before) {
   if (!known(value) || !known(before) || before === 0) return null;
   const points = Math.round((value / before - 1) * 100);
-  if (points === 0) return '±0%';
+  if (points === 0) return "±0%";
   return points > 0 ? `+${count(points)}%` : `−${count(-points)}%`;
 }
 
 function known(value) {
-  return typeof value === 'number' && Number.isFinite(value);
+  return typeof value === "number" && Number.isFinite(value);
 }
 
 function trim(text) {
-  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }

@@ -1,4 +1,4 @@
-// The keys issued in this tab, so that the Connect page can fill them in. In memory only: a reload forgets them.
+//! The keys issued in this tab, so that the Connect page can fill them in. In memory only: a reload forgets them.
 
 const keys = new Map();
 

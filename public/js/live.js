@@ -1,4 +1,4 @@
-// Repeats a task while someone looks: stops when the page is hidden, backs off while it fails.
+//! Repeats a task while someone looks: stops when the page is hidden, backs off while it fails.
 
 const LONGEST_MS = 60_000;
 
@@ -49,13 +49,13 @@ export function poll(task, { every = null, busy = () => false, screen = document
     else if (every && waiting === 0) tick();
   }
 
-  screen.addEventListener('visibilitychange', seen);
+  screen.addEventListener("visibilitychange", seen);
   return {
     now,
     stop() {
       stopped = true;
       clock.clearTimeout(timer);
-      screen.removeEventListener('visibilitychange', seen);
+      screen.removeEventListener("visibilitychange", seen);
     },
     /** Milliseconds until the try after a failure that is being handled now. */
     wait: () => delay(every ?? 0, failures + 1),

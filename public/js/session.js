@@ -1,6 +1,6 @@
-// Who is signed in, for as long as the tab lives. The credential is never in localStorage and never in a cookie.
+//! Who is signed in, for as long as the tab lives. The credential is never in localStorage and never in a cookie.
 
-const NAME = 'session';
+const NAME = "session";
 let kept = null;
 
 /** `{ credential, role }`, or null. `role` is null when the server did not say. */

@@ -1,22 +1,22 @@
-// The lines that point each client at this gateway. Pure; `key` is what stands where the key goes.
+//! The lines that point each client at this gateway. Pure; `key` is what stands where the key goes.
 
 /** What stands for a key that is not known here. */
-export const PLACEHOLDER = 'gw_your_key';
+export const PLACEHOLDER = "gw_your_key";
 
 /** Clients in the order of the page, each with where it runs or what it is written in. */
 export const CLIENTS = {
-  'claude-code': ['unix', 'powershell'],
-  'gemini-cli': ['unix', 'powershell'],
-  'anthropic-sdk': ['typescript', 'python'],
-  'google-sdk': ['typescript', 'python'],
-  curl: ['anthropic', 'gemini'],
+  "claude-code": ["unix", "powershell"],
+  "gemini-cli": ["unix", "powershell"],
+  "anthropic-sdk": ["typescript", "python"],
+  "google-sdk": ["typescript", "python"],
+  curl: ["anthropic", "gemini"],
 };
 
 /** The file that Gemini CLI needs beside its variables: without it, it refuses to start on a base URL. */
 export const GEMINI_SETTINGS = '{"security":{"auth":{"selectedType":"gemini-api-key"}}}';
 
-const CLAUDE = 'claude-haiku-5-5';
-const GEMINI = 'gemini-2.5-flash';
+const CLAUDE = "claude-haiku-5-5";
+const GEMINI = "gemini-2.5-flash";
 
 /** The steps for a client: `{ label, text }`, where `label` is a key of the dictionary. */
 export function steps(client, on, url, key) {
@@ -24,32 +24,32 @@ export function steps(client, on, url, key) {
 }
 
 const RECIPES = {
-  'claude-code': {
+  "claude-code": {
     unix: (url, key) => claudeCode(exported, url, key),
     powershell: (url, key) => claudeCode(assigned, url, key),
   },
-  'gemini-cli': {
-    unix: (url, key) => geminiCli(exported, '~/.gemini/settings.json', url, key),
-    powershell: (url, key) => geminiCli(assigned, '$HOME\\.gemini\\settings.json', url, key),
+  "gemini-cli": {
+    unix: (url, key) => geminiCli(exported, "~/.gemini/settings.json", url, key),
+    powershell: (url, key) => geminiCli(assigned, "$HOME\\.gemini\\settings.json", url, key),
   },
-  'anthropic-sdk': { typescript: anthropicTypescript, python: anthropicPython },
-  'google-sdk': { typescript: googleTypescript, python: googlePython },
+  "anthropic-sdk": { typescript: anthropicTypescript, python: anthropicPython },
+  "google-sdk": { typescript: googleTypescript, python: googlePython },
   curl: { anthropic: curlAnthropic, gemini: curlGemini },
 };
 
 function claudeCode(line, url, key) {
   return [
-    { label: 'connect.step.environment', text: [line('ANTHROPIC_BASE_URL', url), line('ANTHROPIC_AUTH_TOKEN', key)].join('\n') },
-    { label: 'connect.step.try', text: 'claude -p "say hi"' },
-    { label: 'connect.step.hints', text: line('CLAUDE_CODE_GATEWAY_HINT_HEADERS', '1'), note: 'connect.note.hints' },
+    { label: "connect.step.environment", text: [line("ANTHROPIC_BASE_URL", url), line("ANTHROPIC_AUTH_TOKEN", key)].join("\n") },
+    { label: "connect.step.try", text: 'claude -p "say hi"' },
+    { label: "connect.step.hints", text: line("CLAUDE_CODE_GATEWAY_HINT_HEADERS", "1"), note: "connect.note.hints" },
   ];
 }
 
 function geminiCli(line, file, url, key) {
   return [
-    { label: 'connect.step.settings', values: { file }, text: GEMINI_SETTINGS, note: 'connect.note.settings' },
-    { label: 'connect.step.environment', text: [line('GOOGLE_GEMINI_BASE_URL', url), line('GEMINI_API_KEY', key)].join('\n') },
-    { label: 'connect.step.try', text: 'gemini --skip-trust -p "say hi"', note: 'connect.note.trust' },
+    { label: "connect.step.settings", values: { file }, text: GEMINI_SETTINGS, note: "connect.note.settings" },
+    { label: "connect.step.environment", text: [line("GOOGLE_GEMINI_BASE_URL", url), line("GEMINI_API_KEY", key)].join("\n") },
+    { label: "connect.step.try", text: 'gemini --skip-trust -p "say hi"', note: "connect.note.trust" },
   ];
 }
 
@@ -62,7 +62,7 @@ function assigned(name, value) {
 }
 
 function anthropicTypescript(url, key) {
-  return sdk('npm install @anthropic-ai/sdk', `import Anthropic from "@anthropic-ai/sdk";
+  return sdk("npm install @anthropic-ai/sdk", `import Anthropic from "@anthropic-ai/sdk";
 
 const client = new Anthropic({
   baseURL: "${url}",
@@ -78,7 +78,7 @@ console.log(message.content);`);
 }
 
 function anthropicPython(url, key) {
-  return sdk('pip install anthropic', `from anthropic import Anthropic
+  return sdk("pip install anthropic", `from anthropic import Anthropic
 
 client = Anthropic(
     base_url="${url}",
@@ -94,7 +94,7 @@ print(message.content)`);
 }
 
 function googleTypescript(url, key) {
-  return sdk('npm install @google/genai', `import { GoogleGenAI } from "@google/genai";
+  return sdk("npm install @google/genai", `import { GoogleGenAI } from "@google/genai";
 
 const client = new GoogleGenAI({
   apiKey: "${key}",
@@ -109,7 +109,7 @@ console.log(answer.text);`);
 }
 
 function googlePython(url, key) {
-  return sdk('pip install google-genai', `from google import genai
+  return sdk("pip install google-genai", `from google import genai
 from google.genai import types
 
 client = genai.Client(
@@ -125,12 +125,12 @@ print(answer.text)`);
 }
 
 function sdk(install, program) {
-  return [{ label: 'connect.step.install', text: install }, { label: 'connect.step.program', text: program }];
+  return [{ label: "connect.step.install", text: install }, { label: "connect.step.program", text: program }];
 }
 
 function curlAnthropic(url, key) {
   return [{
-    label: 'connect.step.call',
+    label: "connect.step.call",
     text: `curl ${url}/v1/messages \\
   -H "authorization: Bearer ${key}" \\
   -H "anthropic-version: 2023-06-01" \\
@@ -141,7 +141,7 @@ function curlAnthropic(url, key) {
 
 function curlGemini(url, key) {
   return [{
-    label: 'connect.step.call',
+    label: "connect.step.call",
     text: `curl ${url}/v1beta/models/${GEMINI}:generateContent \\
   -H "x-goog-api-key: ${key}" \\
   -H "content-type: application/json" \\

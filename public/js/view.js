@@ -1,16 +1,16 @@
-// One open page: loads, renders, keeps fresh, and says what goes wrong.
+//! One open page: loads, renders, keeps fresh, and says what goes wrong.
 
-import { createApi } from './api.js';
-import { head, skeleton, trouble } from './components/notice.js';
-import { h, replace } from './dom.js';
-import { clock } from './format.js';
-import { language, t, word } from './i18n.js';
-import { poll } from './live.js';
-import { session } from './session.js';
-import { announce, banner, beat } from './shell.js';
-import { kind } from './trouble.js';
+import { createApi } from "./api.js";
+import { head, skeleton, trouble } from "./components/notice.js";
+import { h, replace } from "./dom.js";
+import { clock } from "./format.js";
+import { language, t, word } from "./i18n.js";
+import { poll } from "./live.js";
+import { session } from "./session.js";
+import { announce, banner, beat } from "./shell.js";
+import { kind } from "./trouble.js";
 
-const main = document.getElementById('main');
+const main = document.getElementById("main");
 
 /**
  * A page is a module: `title`, `load(api, route, signal)`, `render(data, view)` and, if it lives, `every` in milliseconds;
@@ -29,12 +29,12 @@ export class View {
   constructor(route, before, onSignedOut) {
     this.route = route;
     this.api = createApi(session().credential);
-    this.mayChange = session().role !== 'viewer';
+    this.mayChange = session().role !== "viewer";
     this.refresh = () => this.#loop.now();
     this.#before = before;
     this.#onSignedOut = onSignedOut;
     if (this.#arriving) replace(main, [head(t(route.page.title)), skeleton()]);
-    main.setAttribute('aria-busy', 'true');
+    main.setAttribute("aria-busy", "true");
     this.#loop = poll(() => this.#feed(), { every: route.page.every, busy });
     this.#loop.now();
   }
@@ -51,7 +51,7 @@ export class View {
       announce(sentence(await work()));
     } catch (error) {
       if (error.status === 401) return this.#onSignedOut(error);
-      announce([word('trouble', kind(error)), error.message].filter(Boolean).join(' '));
+      announce([word("trouble", kind(error)), error.message].filter(Boolean).join(" "));
     }
     return this.refresh();
   }
@@ -80,10 +80,10 @@ export class View {
     this.#data = data;
     this.#seen = new Date();
     replace(main, this.route.page.render(data, this));
-    main.removeAttribute('aria-busy');
+    main.removeAttribute("aria-busy");
     banner(null);
-    beat(this.route.page.every ? t('shell.live') : null);
-    if (this.#failing) announce(t('shell.again'));
+    beat(this.route.page.every ? t("shell.live") : null);
+    if (this.#failing) announce(t("shell.again"));
     this.#failing = false;
     if (first && this.#arriving) this.#arrive();
   }
@@ -92,7 +92,7 @@ export class View {
   #arrive() {
     if (this.#before !== undefined) {
       scrollTo(0, 0);
-      document.getElementById('title')?.focus({ preventScroll: true });
+      document.getElementById("title")?.focus({ preventScroll: true });
     }
     this.route.page.opened?.(this);
   }
@@ -100,21 +100,21 @@ export class View {
   #fail(error) {
     if (error.status === 401) return this.#onSignedOut(error);
     if (error.status === undefined) console.error(error);
-    const what = word('trouble', kind(error));
-    main.removeAttribute('aria-busy');
+    const what = word("trouble", kind(error));
+    main.removeAttribute("aria-busy");
     beat(null);
     if (this.#data === null) {
       // Its panel is an alert and speaks for itself.
-      replace(main, [head(t(this.route.page.title)), trouble(error, h('button', { type: 'button', onclick: this.refresh }, t('trouble.retry')))]);
+      replace(main, [head(t(this.route.page.title)), trouble(error, h("button", { type: "button", onclick: this.refresh }, t("trouble.retry")))]);
     } else {
-      banner([what, t('shell.known', { time: clock(this.#seen, Date.now(), language()) }), this.#nextTry()].join(' '));
+      banner([what, t("shell.known", { time: clock(this.#seen, Date.now(), language()) }), this.#nextTry()].join(" "));
       if (!this.#failing) announce(what);
     }
     this.#failing = true;
   }
 
   #nextTry() {
-    return this.route.page.every ? t('shell.next_try', { seconds: Math.round(this.#loop.wait() / 1000) }) : '';
+    return this.route.page.every ? t("shell.next_try", { seconds: Math.round(this.#loop.wait() / 1000) }) : "";
   }
 
   get #arriving() {
@@ -124,5 +124,5 @@ export class View {
 
 // Nothing moves while a question is open or text is being selected.
 function busy() {
-  return document.querySelector('dialog[open]') !== null || !getSelection().isCollapsed;
+  return document.querySelector("dialog[open]") !== null || !getSelection().isCollapsed;
 }

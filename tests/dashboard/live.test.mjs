@@ -1,9 +1,9 @@
-// Polling: while seen, one at a time, slower while it fails.
+//! Polling: while seen, one at a time, slower while it fails.
 
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import assert from "node:assert/strict";
+import { test } from "node:test";
 
-import { delay, poll } from '../../public/js/live.js';
+import { delay, poll } from "../../public/js/live.js";
 
 /** A clock that only moves when told, and a screen that can be hidden. */
 function stage() {
@@ -17,19 +17,19 @@ function stage() {
   };
   const show = (seen) => {
     screen.hidden = !seen;
-    screen.dispatchEvent(new Event('visibilitychange'));
+    screen.dispatchEvent(new Event("visibilitychange"));
   };
   return { screen, clock, tick, show };
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-test('waits double with each failure up to a minute', () => {
+test("waits double with each failure up to a minute", () => {
   assert.deepEqual([0, 1, 2, 3, 4, 9].map((failures) => delay(5000, failures)), [5000, 10000, 20000, 40000, 60000, 60000]);
   assert.equal(delay(90_000, 3), 90_000);
 });
 
-test('runs again and again, backs off on failure and comes back', async () => {
+test("runs again and again, backs off on failure and comes back", async () => {
   const { screen, clock, tick } = stage();
   let runs = 0;
   let broken = false;
@@ -45,7 +45,7 @@ test('runs again and again, backs off on failure and comes back', async () => {
   assert.equal(clock.due.wait, 1000);
 });
 
-test('stops when hidden, and looks at once when seen again', async () => {
+test("stops when hidden, and looks at once when seen again", async () => {
   const { screen, clock, show } = stage();
   let runs = 0;
   const loop = poll(async () => { runs += 1; }, { every: 1000, screen, clock });
@@ -62,7 +62,7 @@ test('stops when hidden, and looks at once when seen again', async () => {
   assert.equal(runs, 2);
 });
 
-test('without an interval it only runs when told', async () => {
+test("without an interval it only runs when told", async () => {
   const { screen, clock } = stage();
   let runs = 0;
   const loop = poll(async () => { runs += 1; }, { screen, clock });
@@ -70,7 +70,7 @@ test('without an interval it only runs when told', async () => {
   assert.deepEqual([runs, clock.due], [1, null]);
 });
 
-test('a busy reader is not disturbed', async () => {
+test("a busy reader is not disturbed", async () => {
   const { screen, clock, tick } = stage();
   let runs = 0;
   let busy = false;
@@ -84,7 +84,7 @@ test('a busy reader is not disturbed', async () => {
   assert.equal(runs, 2);
 });
 
-test('asked while running, it runs once more afterwards, never at the same time', async () => {
+test("asked while running, it runs once more afterwards, never at the same time", async () => {
   const { screen, clock } = stage();
   let together = 0;
   let most = 0;
@@ -101,7 +101,7 @@ test('asked while running, it runs once more afterwards, never at the same time'
   assert.equal(clock.due.wait, 1000);
 });
 
-test('after stop, what was asked for is not done', async () => {
+test("after stop, what was asked for is not done", async () => {
   const { screen, clock } = stage();
   let runs = 0;
   const loop = poll(async () => { runs += 1; }, { every: 1000, screen, clock });

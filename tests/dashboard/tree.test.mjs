@@ -1,13 +1,13 @@
-// What is served keeps the house rules: no markup from strings, nothing inline, nothing from elsewhere, nothing heavy.
+//! What is served keeps the house rules: no markup from strings, nothing inline, nothing from elsewhere, nothing heavy.
 
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 
-import { files, read } from './tree.mjs';
+import { files, read } from "./tree.mjs";
 
 const ALL = files();
-const SCRIPTS = ALL.filter((file) => file.endsWith('.js'));
+const SCRIPTS = ALL.filter((file) => file.endsWith(".js"));
 
 function never(paths, pattern, why) {
   for (const path of paths) {
@@ -16,69 +16,69 @@ function never(paths, pattern, why) {
   }
 }
 
-test('text never becomes markup', () => {
-  never(SCRIPTS, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|\beval\(|new Function|srcdoc/, 'use h()');
+test("text never becomes markup", () => {
+  never(SCRIPTS, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|\beval\(|new Function|srcdoc/, "use h()");
 });
 
-test('nothing is inline', () => {
+test("nothing is inline", () => {
   const pages = ALL.filter((file) => /\.(html|svg)$/.test(file));
-  never(pages, /\son\w+\s*=|\sstyle\s*=|<style|<script(?![^>]*\ssrc=)|javascript:/i, 'the content policy refuses it');
-  never(SCRIPTS, /setAttribute\(\s*['"]style|javascript:/, 'the content policy refuses it');
-  never(SCRIPTS, /['"`]\s*<[a-z]/i, 'markup in a string');
+  never(pages, /\son\w+\s*=|\sstyle\s*=|<style|<script(?![^>]*\ssrc=)|javascript:/i, "the content policy refuses it");
+  never(SCRIPTS, /setAttribute\(\s*['"]style|javascript:/, "the content policy refuses it");
+  never(SCRIPTS, /['"`]\s*<[a-z]/i, "markup in a string");
 });
 
-test('nothing comes from elsewhere', () => {
-  const namespace = 'http://www.w3.org/2000/svg';
+test("nothing comes from elsewhere", () => {
+  const namespace = "http://www.w3.org/2000/svg";
   for (const path of ALL) {
-    const text = read(path).replaceAll(namespace, '');
+    const text = read(path).replaceAll(namespace, "");
     assert.doesNotMatch(text, /(?:src|href|url\(|from|import)\s*[=(]?\s*["']?(?:https?:)?\/\//, path);
   }
 });
 
-test('one place calls the server', () => {
-  assert.deepEqual(SCRIPTS.filter((path) => /\bfetch\(|XMLHttpRequest|EventSource|WebSocket|sendBeacon/.test(read(path))), ['js/api.js']);
+test("one place calls the server", () => {
+  assert.deepEqual(SCRIPTS.filter((path) => /\bfetch\(|XMLHttpRequest|EventSource|WebSocket|sendBeacon/.test(read(path))), ["js/api.js"]);
 });
 
-test('only theme and language are remembered beyond the tab, only the session within it', () => {
-  assert.deepEqual(SCRIPTS.filter((path) => /localStorage/.test(read(path).replace(/^\s*\/\/.*$/gm, ''))).sort(), ['js/early.js', 'js/shell.js']);
-  const names = SCRIPTS.flatMap((path) => [...read(path).matchAll(/\bstore\('(\w+)'/g)].map(([, name]) => name));
-  assert.deepEqual([...new Set(names)].sort(), ['language', 'theme']);
-  assert.deepEqual(SCRIPTS.filter((path) => /sessionStorage/.test(read(path))), ['js/session.js']);
-  never(SCRIPTS, /document\.cookie/, 'no cookies');
+test("only theme and language are remembered beyond the tab, only the session within it", () => {
+  assert.deepEqual(SCRIPTS.filter((path) => /localStorage/.test(read(path).replace(/^\s*\/\/.*$/gm, ""))).sort(), ["js/early.js", "js/shell.js"]);
+  const names = SCRIPTS.flatMap((path) => [...read(path).matchAll(/\bstore\("(\w+)"/g)].map(([, name]) => name));
+  assert.deepEqual([...new Set(names)].sort(), ["language", "theme"]);
+  assert.deepEqual(SCRIPTS.filter((path) => /sessionStorage/.test(read(path))), ["js/session.js"]);
+  never(SCRIPTS, /document\.cookie/, "no cookies");
 });
 
-test('every import leads to a file, and every script is reached from the page', () => {
-  const reached = new Set(['js/early.js']);
+test("every import leads to a file, and every script is reached from the page", () => {
+  const reached = new Set(["js/early.js"]);
   const follow = (path) => {
     if (reached.has(path)) return;
     assert.ok(SCRIPTS.includes(path), `${path} does not exist`);
     reached.add(path);
     for (const [, to] of read(path).matchAll(/^import .*?['"](\.[^'"]+)['"]/gm)) follow(new URL(to, `file:///${path}`).pathname.slice(1));
   };
-  follow('js/app.js');
+  follow("js/app.js");
   assert.deepEqual(SCRIPTS.filter((path) => !reached.has(path)), []);
 
   // The page names them all, so that they come at once and not one import after the other.
-  const named = [...read('index.html').matchAll(/(?:modulepreload" href|script src)="\/([^"]+)"/g)].map(([, path]) => path);
+  const named = [...read("index.html").matchAll(/(?:modulepreload" href|script src)="\/([^"]+)"/g)].map(([, path]) => path);
   assert.deepEqual(named.sort(), SCRIPTS.toSorted());
 });
 
-test('raw colours live in tokens.css alone, and every custom property that is used is defined', () => {
-  const sheets = ALL.filter((file) => file.endsWith('.css'));
-  never(sheets.filter((file) => file !== 'css/tokens.css'), /oklch\(|#[0-9a-f]{3,8}\b(?!-)|rgba?\(|hsla?\(/i, 'use a token');
-  const text = sheets.map(read).join('\n');
+test("raw colours live in tokens.css alone, and every custom property that is used is defined", () => {
+  const sheets = ALL.filter((file) => file.endsWith(".css"));
+  never(sheets.filter((file) => file !== "css/tokens.css"), /oklch\(|#[0-9a-f]{3,8}\b(?!-)|rgba?\(|hsla?\(/i, "use a token");
+  const text = sheets.map(read).join("\n");
   const defined = new Set([...text.matchAll(/(--[\w-]+)\s*:/g)].map(([, name]) => name));
   for (const [, name] of text.matchAll(/var\((--[\w-]+)\)/g)) assert.ok(defined.has(name), name);
 });
 
-test('every file opens by saying what it is for, and stays short', () => {
+test("every file opens by saying what it is for, and stays short", () => {
   for (const path of SCRIPTS) {
-    assert.match(read(path), /^\/\/ \S/, path);
-    if (!path.includes('/i18n/')) assert.ok(read(path).split('\n').length <= 250, `${path} is too long`);
+    assert.match(read(path), /^\/\/! \S/, path);
+    if (!path.includes("/i18n/")) assert.ok(read(path).split("\n").length <= 250, `${path} is too long`);
   }
 });
 
-test('the whole dashboard weighs under 150 kB', () => {
+test("the whole dashboard weighs under 150 kB", () => {
   const weight = ALL.reduce((sum, path) => sum + gzipSync(read(path)).length, 0);
   assert.ok(weight < 150_000, `${weight} bytes`);
 });

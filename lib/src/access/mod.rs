@@ -72,8 +72,6 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was ended, for good.
     pub revoked_at: Option<Timestamp>,
-    /// Rises with every change.
-    pub revision: i64,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -191,7 +189,6 @@ mod tests {
             note: String::new(),
             expires_at: None,
             revoked_at: None,
-            revision: 1,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         }

@@ -5,7 +5,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use self::bill::Bill;
 pub use self::row::{Rate, Row};
@@ -39,7 +39,9 @@ pub fn is_price_column(name: &str) -> bool {
 impl PriceTable {
     /// The table this version came with.
     pub fn built_in() -> Self {
-        Self::parse(BUILT_IN).expect("the built-in table is read by a test")
+        static TABLE: LazyLock<PriceTable> =
+            LazyLock::new(|| PriceTable::parse(BUILT_IN).expect("the built-in table is read by a test"));
+        TABLE.clone()
     }
 
     /// Reads a table with the columns of the built-in one; columns that are not known are passed over.

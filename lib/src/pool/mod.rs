@@ -1,17 +1,24 @@
 //! Which account serves a call. Accounts, time and chance are arguments; no IO.
 
 mod health;
+mod limits;
+mod policy;
 mod rank;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{id::AccountId, protocol::Provider};
+use crate::{
+    id::AccountId,
+    protocol::{Provider, ReportedLimit},
+};
 
 pub use health::{Health, Setback, State};
-pub use rank::{Ask, Exclusion, Ranking, rank};
+pub use limits::{earliest_reset, headroom};
+pub use policy::{Affinity, Attempts, Cooldown, Patience, Policy, Strategy};
+pub use rank::{Ask, Exclusion, Lot, Ranking, rank};
 
 /// One upstream identity, as the database holds it.
 #[derive(Debug, Clone)]
@@ -38,6 +45,12 @@ pub struct Account {
     pub weight: i32,
     /// Requests it may have under way at once; `None`: any number.
     pub max_in_flight: Option<i32>,
+    /// Requests it may be sent in any sixty seconds; `None`: any number.
+    pub requests_per_minute: Option<i32>,
+    /// Tokens it may be sent and asked for in any sixty seconds; `None`: any number.
+    pub tokens_per_minute: Option<i32>,
+    /// Whether it may go on into use that is paid extra.
+    pub use_paid_overage: bool,
     /// Globs of the models it serves; empty: every model.
     pub models: Vec<String>,
     /// Names of models as callers know them, to the names this account has for them.
@@ -54,10 +67,12 @@ pub struct Account {
     pub in_flight: i64,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// The upstream's name for whom it bills.
+    pub organization: Option<String>,
+    /// What the upstream last said of its limits.
+    pub reported_limits: Vec<ReportedLimit>,
     /// When it was last checked.
     pub last_checked_at: Option<Timestamp>,
-    /// Rises with every change an operator makes.
-    pub revision: i64,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -81,6 +96,8 @@ impl Account {
             "provider": self.provider, "name": self.name, "pool": self.pool, "base_url": self.base_url,
             "credential": { "kind": self.credential_kind, "hint": self.credential_hint },
             "priority": self.priority, "weight": self.weight, "max_in_flight": self.max_in_flight,
+            "requests_per_minute": self.requests_per_minute, "tokens_per_minute": self.tokens_per_minute,
+            "use_paid_overage": self.use_paid_overage,
             "models": self.models, "model_map": self.model_map, "note": self.note, "paused": self.paused,
         })
     }
@@ -99,59 +116,5 @@ impl Account {
     /// What is shown: the operator's pause before everything, then the health as it is by `now`.
     pub fn state(&self, now: Timestamp) -> State {
         if self.paused { State::Paused } else { self.health.state(now) }
-    }
-}
-
-/// How a pool orders the accounts of a tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Strategy {
-    /// Always in the same order, the oldest account first.
-    Priority,
-    /// By chance, in proportion to the weights; a session keeps its order, so it stays where its cache is.
-    #[default]
-    Weighted,
-}
-
-/// How a pool routes, whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// How accounts of a tier are ordered.
-    pub strategy: Strategy,
-    /// Accounts that one request may try.
-    pub max_attempts: u32,
-    /// From the sent request to the first byte of an answer's body.
-    pub first_byte_timeout: Duration,
-    /// Between two chunks of an answer.
-    pub idle_timeout: Duration,
-    /// How long failing accounts sit out.
-    pub cooldown: Cooldown,
-}
-
-/// How long failing accounts sit out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cooldown {
-    /// After a 429 that says no reset; doubles with each in a row.
-    pub rate_limited_seconds: u32,
-    /// After `failure_threshold` failures of the upstream in a row; doubles with each further one.
-    pub overloaded_seconds: u32,
-    /// Failures in a row before an account sits out.
-    pub failure_threshold: u32,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            strategy: Strategy::default(),
-            max_attempts: 3,
-            first_byte_timeout: Duration::from_secs(600),
-            idle_timeout: Duration::from_secs(300),
-            cooldown: Cooldown::default(),
-        }
-    }
-}
-
-impl Default for Cooldown {
-    fn default() -> Self {
-        Self { rate_limited_seconds: 60, overloaded_seconds: 15, failure_threshold: 3 }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Account, State, Strategy};
+use super::{Account, State, Strategy, earliest_reset, headroom};
 use crate::{access::matches_any, id::AccountId, protocol::Provider};
 
 /// What is asked of the pool.
@@ -42,6 +42,11 @@ pub enum Exclusion {
     },
     /// It does not serve the model.
     Model,
+    /// Its limits are spent, and it may not go on into use that is paid extra.
+    Spent {
+        /// When the limit is renewed.
+        until: Timestamp,
+    },
 }
 
 /// An order, and every exclusion.
@@ -53,28 +58,78 @@ pub struct Ranking<'a> {
     pub excluded: Vec<(&'a Account, Exclusion)>,
 }
 
-/// Ranks the accounts of one pool and provider. The same `seed` gives the same order as long as the accounts stay the
-/// same, and a nearly equal one when they change: an account that comes or goes moves only its own share of seeds.
+/// When the limit is renewed that is spent last; `None`: none is.
+fn spent_until(account: &Account, now: Timestamp) -> Option<Timestamp> {
+    let own = account.reported_limits.iter().filter(|limit| limit.name != "overage");
+    let spent = own.filter(|limit| limit.status.as_deref() == Some("rejected") || limit.left(now) == Some(0.0));
+    spent.filter_map(|limit| limit.resets_at).filter(|reset| *reset > now).max()
+}
+
+/// What tells apart requests that ask for the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Lot<'a> {
+    /// Chance: the same seed draws the same order, and an account that comes or goes moves only its own share of seeds.
+    pub seed: &'a [u8],
+    /// Whose turn it is, for taking turns.
+    pub turn: usize,
+}
+
+/// Ranks the accounts of one pool and provider.
 pub fn rank<'a>(
     accounts: impl IntoIterator<Item = &'a Account>,
     ask: &Ask<'_>,
     strategy: Strategy,
-    seed: &[u8],
+    lot: &Lot<'_>,
     now: Timestamp,
 ) -> Ranking<'a> {
-    let mut order = Vec::new();
+    let mut usable = Vec::new();
     let mut excluded = Vec::new();
-    for account in accounts {
-        if account.provider != ask.provider || account.pool != ask.pool {
-            continue;
-        }
+    for account in accounts.into_iter().filter(|it| it.provider == ask.provider && it.pool == ask.pool) {
         match exclusion(account, ask, now) {
             Some(why) => excluded.push((account, why)),
-            None => order.push((place(account, strategy, seed), account)),
+            None => usable.push(account),
         }
     }
-    order.sort_by(|(a, _), (b, _)| a.partial_cmp(b).expect("no place is NaN"));
-    Ranking { order: order.into_iter().map(|(_, account)| account).collect(), excluded }
+    let count = usable.len();
+    let mut placed: Vec<_> = usable
+        .into_iter()
+        .enumerate()
+        .map(|(index, account)| {
+            let within = match strategy {
+                // Counted backwards from whose turn it is.
+                Strategy::RoundRobin => ((index + count - lot.turn % count) % count) as f64,
+                strategy => within(account, strategy, lot.seed, now),
+            };
+            let place = Place {
+                settled: account.state(now) == State::Ready,
+                tier: account.priority,
+                dry: is_dry(account, now),
+                within,
+                tie: unit(lot.seed, &account.id),
+            };
+            (place, account)
+        })
+        .collect();
+    placed.sort_by(|(a, _), (b, _)| a.partial_cmp(b).expect("no place is NaN"));
+    Ranking { order: placed.into_iter().map(|(_, account)| account).collect(), excluded }
+}
+
+/// An account's place in the order; smaller is earlier, and the first difference decides.
+#[derive(Debug, PartialEq, PartialOrd)]
+struct Place {
+    /// False for an account that is to be tested: the next request tests it, or none ever would.
+    settled: bool,
+    tier: i32,
+    dry: bool,
+    within: f64,
+    tie: f64,
+}
+
+/// The share left of a limit below which an account is tried only after the others of its tier.
+const DRY: f64 = 0.02;
+
+fn is_dry(account: &Account, now: Timestamp) -> bool {
+    headroom(&account.reported_limits, now).is_some_and(|left| left < DRY)
 }
 
 fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusion> {
@@ -83,6 +138,7 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     }
     match account.state(now) {
         State::Ready => {}
+        State::Exhausted | State::Cooling if account.health.is_due_for_probe(now) => {}
         State::Paused => return Some(Exclusion::Paused),
         State::NeedsAuth => return Some(Exclusion::NeedsAuth),
         State::Exhausted => return Some(Exclusion::Exhausted { until: account.health.until }),
@@ -94,18 +150,28 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     {
         return Some(Exclusion::Model);
     }
-    let until = account.cooling_families.get(ask.family).copied().filter(|until| *until > now)?;
-    Some(Exclusion::Cooling { until })
+    if let Some(&until) = account.cooling_families.get(ask.family)
+        && until > now
+    {
+        return Some(Exclusion::Cooling { until });
+    }
+    let until = (!account.use_paid_overage).then(|| spent_until(account, now)).flatten()?;
+    Some(Exclusion::Spent { until })
 }
 
-/// Lower is earlier: the tier first, then the strategy's figure.
-fn place(account: &Account, strategy: Strategy, seed: &[u8]) -> (i32, f64) {
-    let within = match strategy {
+/// The strategy's figure; smaller is earlier.
+fn within(account: &Account, strategy: Strategy, seed: &[u8], now: Timestamp) -> f64 {
+    let limits = &account.reported_limits;
+    match strategy {
         Strategy::Priority => account.created_at.as_millisecond() as f64,
         // Weighted rendezvous hashing: the smallest of exponential draws wins in proportion to the rates.
         Strategy::Weighted => -unit(seed, &account.id).ln() / f64::from(account.weight),
-    };
-    (account.priority, within)
+        Strategy::LeastInFlight => account.in_flight as f64 / f64::from(account.weight),
+        // An account that has reported nothing may have everything left.
+        Strategy::Headroom => -headroom(limits, now).unwrap_or(1.0),
+        Strategy::EarliestReset => earliest_reset(limits, now).map_or(f64::INFINITY, |at| at.as_second() as f64),
+        Strategy::RoundRobin => 0.0,
+    }
 }
 
 /// A number in (0, 1), fixed by the seed and the account.

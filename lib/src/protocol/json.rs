@@ -51,6 +51,7 @@ enum Want<S: 'static> {
 }
 
 /// What the scanner came across.
+#[derive(Clone, Copy)]
 pub(super) enum Found<'a, S> {
     /// See [`Want::Value`].
     Value(S, &'a [u8]),

@@ -11,6 +11,7 @@ mod json;
 mod limits;
 mod path;
 mod peek;
+mod reported;
 mod session;
 mod sse;
 mod usage;
@@ -40,6 +41,7 @@ pub(crate) use beginning::Beginning;
 pub use call::Call;
 pub use demand::{Demand, Family};
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub use reported::ReportedLimit;
 pub use session::Session;
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 

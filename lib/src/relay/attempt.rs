@@ -1,9 +1,9 @@
 //! One attempt on one account: send, hold the beginning of the answer, judge it.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use tokio::time::timeout;
 
 use super::{
@@ -46,9 +46,14 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         }
     };
     open.sent();
-    let patience = cx.gateway.policy.first_byte_timeout;
+    let patience = arrival.policy().patience.first_byte();
     let answer = timeout(patience, async {
-        let response = cx.gateway.upstream.send(outgoing).await.map_err(|error| cause(&error))?;
+        let response = cx
+            .gateway
+            .upstream
+            .send(outgoing, arrival.policy().patience.connect())
+            .await
+            .map_err(|error| cause(&error))?;
         hold::hold(response, &arrival.demand).await
     });
     let (held, verdict) = match answer.await {
@@ -57,6 +62,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         Err(_) => return unreachable(cx, arrival, account, open, ("no answer in time".to_owned(), began)),
     };
     let status = Some(held.status.as_u16());
+    learn(cx, account, &held.headers);
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
             open.attempted(&account.id, "delivered", status, began.elapsed());
@@ -99,14 +105,13 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
 }
 
 fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
-    let setback = account.health.after(penalty, &reason, &cx.gateway.policy.cooldown, clock::now());
+    let setback = account.health.after(penalty, &reason, &arrival.policy().cooldown, clock::now());
     tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
     let (cx_then, id, family) = (cx.clone(), account.id.clone(), arrival.family());
     cx.background.spawn(async move {
         if let Err(error) = cx_then.gateway.store.set_back(&id, &family, &setback, &reason).await {
             tracing::error!(account = %id, %error, "an account's setback could not be kept");
         }
-        cx_then.gateway.forget_snapshot();
     });
 }
 
@@ -116,7 +121,24 @@ fn recover(cx: &Context, account: &Account) {
         if let Err(error) = cx_then.gateway.store.recover(&id, false).await {
             tracing::error!(account = %id, %error, "an account's recovery could not be kept");
         }
-        cx_then.gateway.forget_snapshot();
+    });
+}
+
+/// Keeps what an answer says of the account's limits, where it says something new.
+fn learn(cx: &Context, account: &Account, headers: &HeaderMap) {
+    let limits = account.provider.reported_limits(headers);
+    let organization = account.provider.organization(headers);
+    let nothing_new = limits.is_empty() || limits == account.reported_limits;
+    let same_organization = organization.is_none() || organization == account.organization;
+    if (nothing_new && same_organization) || !cx.gateway.may_report(&account.id) {
+        return;
+    }
+    let limits = if limits.is_empty() { account.reported_limits.clone() } else { limits };
+    let (gateway, id) = (Arc::clone(&cx.gateway), account.id.clone());
+    cx.background.spawn(async move {
+        if let Err(error) = gateway.store.report(&id, &limits, organization.as_deref()).await {
+            tracing::warn!(account = %id, %error, "an account's reported limits could not be kept");
+        }
     });
 }
 

@@ -2,39 +2,42 @@
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{CONTENT_ENCODING, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER},
 };
 use http_body_util::BodyExt;
 
 use super::{Arrival, flow::Flow, hold::Held, open::Open, sign};
 use crate::{
-    gateway::Context,
     http::Response,
     pool::Account,
-    protocol::{meter, to_caller},
+    protocol::{Form, meter, to_caller},
 };
 
 /// A client waits out a shorter `retry-after` by itself.
 const PATIENT_CLIENT: u64 = 60;
 
 /// The committed answer. From here on the account is not changed any more.
-pub(super) fn answer(cx: &Context, arrival: &Arrival, account: &Account, held: Held, mut open: Open) -> Response {
+pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, mut open: Open) -> Response {
     if !held.status.is_success() {
-        return refused(cx, Fault::Callers, arrival, account, (held, open));
+        return refused(Fault::Callers, arrival, account, (held, open));
     }
     let coding = held.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let demand = &arrival.demand;
     let meter = meter(demand.provider, demand.operation, demand.form, coding.as_deref(), demand.input_estimate);
-    open.answering(held.status.as_u16(), upstream_request_id(&held.headers), meter);
+    open.answering(held.status, &held.headers, meter);
     let mut headers = to_caller(&held.headers);
+    if demand.form == Form::Sse {
+        // A ping or an error event of ours may come in between.
+        headers.remove(CONTENT_LENGTH);
+    }
     sign(&mut headers, arrival, account, &open);
     let status = held.status;
-    respond(status, headers, Flow::new(cx.gateway.policy.idle_timeout, demand, coding.is_none(), held, open))
+    respond(status, headers, Flow::new(arrival.policy().patience.idle(), demand, coding.is_none(), held, open))
 }
 
 /// The answer of the last account that is left, when all have failed.
-pub(super) fn failure(cx: &Context, arrival: &Arrival, account: &Account, held: Held, open: Open) -> Response {
-    refused(cx, Fault::Upstreams, arrival, account, (held, open))
+pub(super) fn failure(arrival: &Arrival, account: &Account, held: Held, open: Open) -> Response {
+    refused(Fault::Upstreams, arrival, account, (held, open))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,13 +47,7 @@ enum Fault {
 }
 
 /// An upstream's error, byte for byte. How long a client should wait is said in the way that makes it wait, or stop.
-fn refused(
-    cx: &Context,
-    fault: Fault,
-    arrival: &Arrival,
-    account: &Account,
-    (held, mut open): (Held, Open),
-) -> Response {
+fn refused(fault: Fault, arrival: &Arrival, account: &Account, (held, mut open): (Held, Open)) -> Response {
     let reason = held.reason();
     open.answered(held.status.as_u16());
     match fault {
@@ -64,7 +61,7 @@ fn refused(
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
     let status = held.status;
-    respond(status, headers, Flow::plain(cx.gateway.policy.idle_timeout, held, open))
+    respond(status, headers, Flow::plain(arrival.policy().patience.idle(), held, open))
 }
 
 fn respond(status: http::StatusCode, headers: HeaderMap, body: Flow) -> Response {
@@ -72,9 +69,4 @@ fn respond(status: http::StatusCode, headers: HeaderMap, body: Flow) -> Response
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("request-id").or_else(|| headers.get("x-cloud-trace-context"))?;
-    Some(id.to_str().ok()?.chars().take(120).collect())
 }

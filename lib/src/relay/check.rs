@@ -9,7 +9,7 @@ use crate::{
     clock,
     error::{Error, Kind, Result},
     gateway::Context,
-    pool::Account,
+    pool::{Account, Cooldown},
     protocol::{Answer, Penalty, Provider, Verdict},
     upstream::{Outgoing, address},
 };
@@ -48,7 +48,7 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
     match &penalty {
         None => store.recover(&account.id, true).await?,
         Some(penalty) => {
-            let setback = account.health.after(penalty, &message, &cx.gateway.policy.cooldown, clock::now());
+            let setback = account.health.after(penalty, &message, &Cooldown::default(), clock::now());
             store.set_back(&account.id, "", &setback, &message).await?;
         }
     }
@@ -56,7 +56,7 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
 }
 
 async fn read(cx: &Context, outgoing: Outgoing) -> Result<(http::StatusCode, HeaderMap, bytes::Bytes), String> {
-    let response = cx.gateway.upstream.send(outgoing).await.map_err(|error| super::attempt::cause(&error))?;
+    let response = cx.gateway.upstream.send(outgoing, PATIENCE).await.map_err(|error| super::attempt::cause(&error))?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.map_err(|error| super::attempt::cause(&error))?;
     Ok((status, headers, body))

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{HeaderMap, StatusCode};
 use tokio::{sync::oneshot, time::sleep};
 
 use super::Arrival;
@@ -15,8 +16,8 @@ use crate::{
     gateway::{Context, Gateway, Snapshot},
     id::AccountId,
     ledger::PriceTable,
-    protocol::{Ending, Form, Meter, Tally, Usage},
-    store::{AttemptRecord, Draft, Record, Status, Tokens},
+    protocol::{Ending, Form, Meter, Tally, Tier, Usage},
+    store::{AttemptRecord, Draft, Granted, Record, Status, Tokens},
 };
 
 /// A lease lives 45 seconds; it is renewed well before.
@@ -25,6 +26,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(15);
 const SETTLE_TRIES: u32 = 8;
 /// A user agent is kept up to here.
 const CLIENT_CHARS: usize = 120;
+/// An upstream's name for a request is kept up to here.
+const REQUEST_ID_CHARS: usize = 120;
 
 /// A request between its claim and its last byte.
 pub(super) struct Open {
@@ -40,6 +43,8 @@ pub(super) struct Open {
     /// The status is final; until then a drop means that the caller hung up.
     ended: bool,
     meter: Option<Box<dyn Meter>>,
+    /// The service tier that the answer's headers name.
+    tier: Option<Tier>,
     /// Prices as they were when the request came.
     snapshot: Arc<Snapshot>,
     tell: Option<oneshot::Sender<Record>>,
@@ -47,7 +52,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Hands the settlement to the host.
-    pub(super) fn new(cx: &Context, arrival: &Arrival, snapshot: Arc<Snapshot>) -> Self {
+    pub(super) fn new(cx: &Context, arrival: &Arrival) -> Self {
         let (tell, told) = oneshot::channel();
         cx.background.spawn(settle(Arc::clone(&cx.gateway), arrival.id.clone(), told));
         Self {
@@ -59,16 +64,18 @@ impl Open {
             sent: false,
             ended: false,
             meter: None,
-            snapshot,
+            tier: None,
+            snapshot: Arc::clone(&arrival.snapshot),
             tell: Some(tell),
         }
     }
 
     /// An account is taken.
-    pub(super) fn granted(&mut self, account: &AccountId) {
+    pub(super) fn granted(&mut self, granted: &Granted) {
         self.granted = true;
         self.admitted.get_or_insert_with(|| self.began.elapsed());
-        self.record.account_id = account.clone();
+        self.record.account_id = granted.account.clone();
+        self.record.affinity.clone_from(&granted.affinity);
     }
 
     /// The request is about to leave: from here on an upstream may charge for it.
@@ -104,9 +111,11 @@ impl Open {
     }
 
     /// The caller is shown an answer: `meter` counts it.
-    pub(super) fn answering(&mut self, status: u16, upstream_request_id: Option<String>, meter: Box<dyn Meter>) {
-        self.record.http_status = Some(status);
-        self.record.upstream_request_id = upstream_request_id;
+    pub(super) fn answering(&mut self, status: StatusCode, headers: &HeaderMap, meter: Box<dyn Meter>) {
+        self.record.http_status = Some(status.as_u16());
+        self.record.upstream_request_id = upstream_request_id(headers);
+        // Gemini names the tier here; its answer's body may not.
+        self.tier = headers.get("x-gemini-service-tier").and_then(|tier| Some(Tier::read(tier.to_str().ok()?)));
         self.meter = Some(meter);
     }
 
@@ -164,13 +173,18 @@ impl Open {
             self.record.status = Status::Failed;
             self.record.error = Some(format!("{kind}: {message}"));
         }
-        let (usage, model) = match tally {
+        let (mut usage, model) = match tally {
             Some(Tally { usage, model, .. }) => (usage, model),
             // The caller hung up while an upstream was at work, and what it used nobody will ever say.
             None if self.sent && !self.ended => (Some(Usage::estimate(self.input_estimate)), None),
             None => (None, None),
         };
         self.record.served_model = model;
+        if let (Some(usage), Some(tier)) = (&mut usage, self.tier)
+            && usage.terms.tier == Tier::Standard
+        {
+            usage.terms.tier = tier;
+        }
         if let Some(usage) = usage {
             self.price(&usage);
         }
@@ -267,6 +281,7 @@ fn blank(arrival: &Arrival) -> Record {
         stream: arrival.demand.form != Form::Json,
         session: arrival.session(),
         client: client(arrival),
+        affinity: None,
         status: Status::Cancelled,
         http_status: None,
         error: None,
@@ -308,6 +323,11 @@ pub(super) fn draft(arrival: &Arrival, prices: &PriceTable) -> Draft {
 fn client(arrival: &Arrival) -> Option<String> {
     let agent = arrival.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
     Some(agent.chars().take(CLIENT_CHARS).collect())
+}
+
+fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("request-id").or_else(|| headers.get("x-cloud-trace-context"))?;
+    Some(id.to_str().ok()?.chars().take(REQUEST_ID_CHARS).collect())
 }
 
 fn millis(time: Duration) -> u32 {

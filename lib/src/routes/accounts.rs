@@ -65,6 +65,9 @@ async fn add(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response
         priority: 0,
         weight: 1,
         max_in_flight: None,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        use_paid_overage: true,
         models: Vec::new(),
         model_map: BTreeMap::new(),
         note: String::new(),
@@ -73,8 +76,9 @@ async fn add(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response
         cooling_families: BTreeMap::new(),
         in_flight: 0,
         last_error: None,
+        organization: None,
+        reported_limits: Vec::new(),
         last_checked_at: None,
-        revision: 1,
         created_at: now,
         updated_at: now,
     };
@@ -82,7 +86,6 @@ async fn add(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response
     body.required("credential", given)?;
     body.finish()?;
     let account = cx.gateway.store.add_account(&account, caller.name()).await?;
-    cx.gateway.forget_snapshot();
     reply::json(StatusCode::CREATED, &view(&account, &Used::default(), now))
 }
 
@@ -131,7 +134,6 @@ async fn change(cx: &Context, caller: &Caller, id: &AccountId, mut body: Fields)
         body.finish()
     });
     let account = changed.await?;
-    cx.gateway.forget_snapshot();
     shown(cx, account).await
 }
 
@@ -147,14 +149,12 @@ async fn act_on(cx: &Context, caller: &Caller, id: &AccountId, act: &str) -> Res
         Ok(())
     });
     let account = changed.await?;
-    cx.gateway.forget_snapshot();
     shown(cx, account).await
 }
 
 async fn remove(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Response> {
     caller.may_manage()?;
     cx.gateway.store.remove_account(id, caller.name()).await?;
-    cx.gateway.forget_snapshot();
     Ok(reply::done())
 }
 
@@ -162,7 +162,6 @@ async fn checked(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Respon
     caller.may_manage()?;
     let account = cx.gateway.store.account(id).await?;
     let finding = check(cx, &account).await?;
-    cx.gateway.forget_snapshot();
     let account = cx.gateway.store.account(id).await?;
     let now = clock::now();
     let used = cx.gateway.store.usage_of_one(Per::Account, id.as_str(), now).await?;
@@ -199,6 +198,15 @@ fn apply(gateway: &Gateway, account: &mut Account, body: &mut Fields) -> Result<
     }
     if let Some(cap) = body.nullable_integer("max_in_flight", 1..=MOST_IN_FLIGHT)? {
         account.max_in_flight = cap;
+    }
+    if let Some(limit) = body.nullable_integer("requests_per_minute", 1..=i32::MAX)? {
+        account.requests_per_minute = limit;
+    }
+    if let Some(limit) = body.nullable_integer("tokens_per_minute", 1..=i32::MAX)? {
+        account.tokens_per_minute = limit;
+    }
+    if let Some(may) = body.flag("use_paid_overage")? {
+        account.use_paid_overage = may;
     }
     if let Some(models) = body.globs("models")? {
         account.models = models;
@@ -287,6 +295,8 @@ fn view(account: &Account, used: &Used, now: Timestamp) -> Value {
     view["state_until"] = json!(account.health.until.filter(|_| unwell));
     view["cooling_families"] = json!(cooling);
     view["in_flight"] = json!(account.in_flight);
+    view["organization"] = json!(account.organization);
+    view["reported_limits"] = json!(account.reported_limits);
     view["last_error"] = json!(account.last_error);
     view["last_checked_at"] = json!(account.last_checked_at);
     view["created_at"] = json!(account.created_at);

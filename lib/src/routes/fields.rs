@@ -109,6 +109,15 @@ impl Fields {
         }
     }
 
+    /// True or false; null counts as absent.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.map.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(self.wrong(name, "must be true or false")),
+        }
+    }
+
     /// A moment that may be taken back by null: `Some(None)`.
     pub(crate) fn nullable_time(&mut self, name: &str) -> Result<Option<Option<Timestamp>>> {
         match self.nullable_text(name)? {

@@ -54,7 +54,6 @@ async fn issue(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Respon
         note: String::new(),
         expires_at: None,
         revoked_at: None,
-        revision: 1,
         created_at: now,
         updated_at: now,
     };

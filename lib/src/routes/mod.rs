@@ -5,6 +5,7 @@ mod fields;
 mod keys;
 mod proxy;
 mod reply;
+mod routing;
 mod stats;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub enum Router {
     Proxy,
     /// API keys.
     Keys,
-    /// Accounts.
+    /// Accounts, and how requests are routed to them.
     Accounts,
     /// Statistics, and the gateway's own health.
     Stats,
@@ -46,7 +47,7 @@ impl Router {
         let mut segments = path.split('/').skip(1);
         match (segments.next()?, segments.next()) {
             ("api", Some("keys")) => Some(Self::Keys),
-            ("api", Some("accounts")) => Some(Self::Accounts),
+            ("api", Some("accounts" | "routing")) => Some(Self::Accounts),
             ("api", Some("hello")) => Some(Self::Proxy),
             ("api", _) => Some(Self::Stats),
             (first, _) if first.starts_with("v1") => Some(Self::Proxy),
@@ -71,6 +72,9 @@ impl Router {
                 let cx = Context { gateway: Arc::clone(gateway), background };
                 match self {
                     Self::Keys => keys::answer(&cx, request).await,
+                    Self::Accounts if segments(request.uri()).get(1) == Some(&"routing") => {
+                        routing::answer(&cx, request).await
+                    }
                     Self::Accounts => accounts::answer(&cx, request).await,
                     Self::Stats | Self::Proxy => stats::answer(&cx, request).await,
                 }
@@ -145,6 +149,7 @@ mod tests {
             ("/api/keys", Some(Router::Keys)),
             ("/api/keys/key_1", Some(Router::Keys)),
             ("/api/accounts/acc_1/check", Some(Router::Accounts)),
+            ("/api/routing/default/gemini", Some(Router::Accounts)),
             ("/api/stats/summary", Some(Router::Stats)),
             ("/api/health", Some(Router::Stats)),
             ("/api/nonsense", Some(Router::Stats)),

@@ -48,11 +48,11 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
-    cx.gateway.key_that(&presented, |key| key.must_be_active(at)).await?;
+    cx.key_that(&presented, |key| key.must_be_active(at)).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
     let allows = |key: &ApiKey| key.may_call(demand.provider, demand.model.as_deref());
-    let key = cx.gateway.key_that(&presented, allows).await?;
+    let (snapshot, key) = cx.key_that(&presented, allows).await?;
     let arrival = Arrival {
         id: id.clone(),
         at,
@@ -61,6 +61,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         uri: head.uri,
         headers: head.headers,
         body,
+        snapshot,
         presented,
         key,
         demand,

@@ -44,7 +44,6 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::DELETE, ["api", "stats", "prices", provider, model]) => {
             caller.may_manage()?;
             cx.gateway.store.unset_price(price_of(provider)?, model, caller.name()).await?;
-            cx.gateway.forget_snapshot();
             Ok(reply::done())
         }
         (_, ["api", "stats", "summary" | "requests" | "prices"]) => Err(no_such_method()),
@@ -117,7 +116,6 @@ async fn set_price(cx: &Context, caller: &Caller, (provider, model): (&str, &str
     row["model"] = json!(model);
     serde_json::from_value::<Row>(row.clone()).map_err(|why| Error::invalid("body", why.to_string()))?;
     cx.gateway.store.set_price(provider, model, &price, caller.name()).await?;
-    cx.gateway.forget_snapshot();
     reply::ok(&row)
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Change<'a> {
     pub(super) after: Option<Value>,
 }
 
+/// Tells a change, and lets every instance know that what it remembers is old.
 pub(super) async fn write(transaction: &Transaction<'_>, change: Change<'_>) -> Result<()> {
     transaction
         .rows(
@@ -33,6 +34,6 @@ pub(super) async fn write(transaction: &Transaction<'_>, change: Change<'_>) -> 
                 (&change.after.map(Json), Type::JSONB),
             ],
         )
-        .await
-        .map(drop)
+        .await?;
+    transaction.rows("update settings set revision = revision + 1", &[]).await.map(drop)
 }

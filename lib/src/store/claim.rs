@@ -17,18 +17,34 @@ use crate::{
 pub struct Claim {
     /// The request; a second claim of the same moves its lease.
     pub request: RequestId,
+    /// The revision of the settings that this was decided on.
+    pub revision: i64,
     /// The key.
     pub key: KeyId,
-    /// The revision of the key that was judged.
-    pub key_revision: i64,
     /// The pool of the key; claims of one pool are made one after the other.
     pub pool: String,
     /// The model family whose cooldowns count.
     pub family: String,
+    /// Estimated tokens, for limits by the minute.
+    pub tokens: u64,
     /// Accounts, best first.
     pub accounts: Vec<AccountId>,
+    /// The conversation.
+    pub session: Option<String>,
+    /// How it stays where it is; `None`: it does not.
+    #[serde(flatten)]
+    pub affinity: Option<Binding>,
     /// What is known of the ledger row.
     pub draft: Draft,
+}
+
+/// How a conversation stays on its account.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Binding {
+    /// It is forgotten after so long a silence.
+    pub session_seconds: u32,
+    /// Requests of it on one account at once.
+    pub session_in_flight: u32,
 }
 
 /// A ledger row as far as it is known when a request goes out: what it is recorded as should this instance die.
@@ -71,8 +87,8 @@ pub struct Draft {
 pub struct Granted {
     /// The account taken.
     pub account: AccountId,
-    /// Its revision; a cached copy of another revision is old.
-    pub revision: i64,
+    /// Whether the conversation is `new`, was `kept` on its account, or `moved`; `None` without affinity.
+    pub affinity: Option<String>,
 }
 
 /// Why a claim was not granted.
@@ -80,8 +96,8 @@ pub struct Granted {
 pub enum Refused {
     /// The key was revoked, has expired, or was never there.
     KeyGone,
-    /// The key was changed since it was read.
-    KeyChanged,
+    /// An operator has changed something since: look again.
+    SettingsChanged,
     /// The key has as many requests under way as it may.
     KeyBusy,
     /// No account of the list is usable now.
@@ -120,17 +136,17 @@ type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Se
 type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let sql = "select request_id, outcome, account_id, account_revision from claim($1)";
+    let sql = "select outcome, account_id, affinity from claim($1)";
     let rows = lanes.rows(Lane::Hot, sql, &[(&Json(claims), Type::JSONB)]).await?;
     Ok(rows
         .iter()
         .map(|row| match row.get("outcome") {
             "granted" => Ok(Granted {
                 account: AccountId::from(row.get::<_, String>("account_id")),
-                revision: row.get("account_revision"),
+                affinity: row.get("affinity"),
             }),
             "key_gone" => Err(Refused::KeyGone),
-            "key_changed" => Err(Refused::KeyChanged),
+            "settings_changed" => Err(Refused::SettingsChanged),
             "key_busy" => Err(Refused::KeyBusy),
             _ => Err(Refused::AccountsBusy),
         })

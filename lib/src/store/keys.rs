@@ -17,7 +17,7 @@ use crate::{
 
 const SELECT: &str = "
     select id, prefix, name, role, pool, providers, models, max_in_flight, labels, note, expires_at, revoked_at,
-        revision, created_at, updated_at
+        created_at, updated_at
     from api_keys";
 
 impl Store {
@@ -117,7 +117,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
         .rows(
             "update api_keys set
                 name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
-                note = $9, expires_at = $10, revoked_at = $11, revision = revision + 1, updated_at = now()
+                note = $9, expires_at = $10, revoked_at = $11, updated_at = now()
              where id = $1",
             &[
                 (&key.id.as_str(), Type::TEXT),
@@ -156,7 +156,6 @@ fn key(row: &Row) -> Result<ApiKey> {
         note: row.get("note"),
         expires_at: row.get("expires_at"),
         revoked_at: row.get("revoked_at"),
-        revision: row.get("revision"),
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
     })

@@ -7,6 +7,7 @@ mod connect;
 mod keys;
 mod lanes;
 mod migrate;
+mod policies;
 mod prices;
 mod requests;
 mod settle;
@@ -26,7 +27,7 @@ use crate::{
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
-pub use claim::{Claim, Draft, Granted, Refused};
+pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub use requests::{Cursor, Filter, RequestRow, Summary};
 pub use settle::{AttemptRecord, Record, Status, Tokens};

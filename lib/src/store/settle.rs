@@ -54,6 +54,8 @@ pub struct Record {
     pub session: Option<String>,
     /// The client's user agent, cut short.
     pub client: Option<String>,
+    /// Whether the session is `new`, was `kept` on its account, or `moved`.
+    pub affinity: Option<String>,
     /// How it ended.
     pub status: Status,
     /// The status the caller saw; `None` when it saw none.

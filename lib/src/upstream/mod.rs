@@ -1,6 +1,10 @@
 //! The vendors' shore: one HTTP client, its connections reused, no redirect followed.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -12,7 +16,6 @@ use crate::{
     tls,
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An idle connection is closed before a load balancer in front of an upstream is likely to.
 const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 
@@ -27,37 +30,45 @@ pub(crate) struct Outgoing {
 
 /// The client that sends them.
 pub(crate) struct Upstream {
-    /// Built when the first request goes out, for a function that starts has better things to do.
-    client: OnceLock<reqwest::Client>,
+    /// One for each connect timeout that a policy names; built when a request first needs it, for a function that starts
+    /// has better things to do.
+    clients: Mutex<HashMap<Duration, reqwest::Client>>,
 }
 
 impl Upstream {
     pub(crate) fn new() -> Self {
-        Self { client: OnceLock::new() }
+        Self { clients: Mutex::default() }
     }
 
     /// Sends one request and waits for the head of its answer. The error names no URL: it may end up in a log.
-    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<reqwest::Response, reqwest::Error> {
+    pub(crate) async fn send(
+        &self,
+        outgoing: Outgoing,
+        connect: Duration,
+    ) -> Result<reqwest::Response, reqwest::Error> {
         let Outgoing { method, url, headers, body } = outgoing;
-        let request = self.client().request(method, url).headers(headers);
+        let request = self.client(connect).request(method, url).headers(headers);
         let request = if body.is_empty() { request } else { request.body(body) };
         request.send().await.map_err(reqwest::Error::without_url)
     }
 
-    fn client(&self) -> &reqwest::Client {
-        self.client.get_or_init(|| {
-            let mut config = tls::client_config(tls::web_roots());
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(config)
-                .redirect(redirect::Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_idle_timeout(IDLE_CONNECTION)
-                .tcp_nodelay(true)
-                .build()
-                .expect("the client's settings are constant and valid")
-        })
+    fn client(&self, connect: Duration) -> reqwest::Client {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.entry(connect).or_insert_with(|| build(connect)).clone()
     }
+}
+
+fn build(connect: Duration) -> reqwest::Client {
+    let mut config = tls::client_config(tls::web_roots());
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config)
+        .redirect(redirect::Policy::none())
+        .connect_timeout(connect)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .tcp_nodelay(true)
+        .build()
+        .expect("the client's settings are constant and valid")
 }
 
 /// The address of `path_and_query` at an account: its base URL, whose own path is kept, then the path as it came.

@@ -5,6 +5,7 @@
 mod database;
 mod files;
 mod manage;
+mod routing;
 mod support;
 mod tidy;
 mod walk;

@@ -1,17 +1,17 @@
-// Figures in the small: compact text with the exact value in the title, and times that say how long ago.
+//! Figures in the small: compact text with the exact value in the title, and times that say how long ago.
 
-import { h } from '../dom.js';
-import { DASH, ago, clock, count, dollars, exact, moment } from '../format.js';
-import { language } from '../i18n.js';
+import { h } from "../dom.js";
+import { DASH, ago, clock, count, dollars, exact, moment } from "../format.js";
+import { language } from "../i18n.js";
 
 /** A count such as `1.28M`. */
 export function number(value) {
-  return h('span', { title: value === null ? null : exact(value, language()) }, count(value));
+  return h("span", { title: value === null ? null : exact(value, language()) }, count(value));
 }
 
 /** A sum of money; the title has all six decimals. */
 export function money(value) {
-  return h('span', { title: value === null ? null : `$${value.toFixed(6)}` }, dollars(value));
+  return h("span", { title: value === null ? null : `$${value.toFixed(6)}` }, dollars(value));
 }
 
 /** How long ago, or how far ahead. */
@@ -30,5 +30,5 @@ export function ahead(time) {
 }
 
 function stamp(time, text) {
-  return h('time', { datetime: time, title: moment(time, language()) }, text);
+  return h("time", { datetime: time, title: moment(time, language()) }, text);
 }

@@ -1,127 +1,133 @@
-// Keys: who may call, and how much?
+//! Keys: who may call, and how much?
 
-import { key } from '../answers.js';
-import { copyButton } from '../components/copy.js';
-import { ask, turn } from '../components/dialog.js';
-import { ahead, when } from '../components/figure.js';
-import { boxes, choice, collect, field, more } from '../components/form.js';
-import { pager } from '../components/links.js';
-import { empty, head } from '../components/notice.js';
-import { state } from '../components/state.js';
-import { table } from '../components/table.js';
-import { h } from '../dom.js';
-import { count, dollars } from '../format.js';
-import { t, word } from '../i18n.js';
-import { remember } from '../issued.js';
-import { address } from '../router.js';
-import { usage } from './accounts.js';
+import { key } from "../answers.js";
+import { copyButton } from "../components/copy.js";
+import { ask, turn } from "../components/dialog.js";
+import { ahead, when } from "../components/figure.js";
+import { boxes, choice, collect, field, more } from "../components/form.js";
+import { pager } from "../components/links.js";
+import { empty, head } from "../components/notice.js";
+import { state } from "../components/state.js";
+import { table } from "../components/table.js";
+import { h } from "../dom.js";
+import { count, dollars } from "../format.js";
+import { t, word } from "../i18n.js";
+import { remember } from "../issued.js";
+import { address } from "../router.js";
+import { usage } from "./accounts.js";
 
-export const title = 'keys.title';
+export const title = "keys.title";
 
 const DAY = 86_400;
 
-/** The limits of a key that are one number each, as the API names them. */
-const LIMITS = ['requests_per_minute', 'tokens_per_minute', 'max_in_flight', 'requests_per_day', 'tokens_per_day',
-  'cost_per_day_usd', 'cost_per_week_usd', 'cost_per_month_usd', 'cost_total_usd'];
+/** The limits that the form offers, as the API names them: those that this gateway enforces, all of which have words. */
+const LIMITS = ["max_in_flight"];
 
 export async function load(api, { query }, signal) {
-  const answer = await api.get('/api/keys', { limit: 50, cursor: query.cursor }, signal);
+  const answer = await api.get("/api/keys", { limit: 50, cursor: query.cursor }, signal);
   return { keys: answer.data.map(key), next: answer.next_cursor ?? null };
 }
 
 export function render({ keys, next }, page) {
-  const issue = page.mayChange && h('button', { type: 'button', class: 'primary', onclick: () => openIssue(page) }, t('keys.issue'));
-  if (keys.length === 0 && !page.route.query.cursor) return [head(t(title)), empty(t('keys.empty'), t('keys.empty.why'), issue)];
+  const issue = page.mayChange && h("button", { type: "button", class: "primary", onclick: () => openIssue(page) }, t("keys.issue"));
+  if (keys.length === 0 && !page.route.query.cursor) return [head(t(title)), empty(t("keys.empty"), t("keys.empty.why"), issue)];
   return [
     head(t(title), issue),
-    h('section', { class: 'panel' }, table({ caption: t('keys.caption'), rows: keys, columns: columns(page) })),
-    pager('keys', page.route.query, next),
+    h("section", { class: "panel" }, table({ caption: t("keys.caption"), rows: keys, columns: columns(page) })),
+    pager("keys", page.route.query, next),
   ];
 }
 
 /** What `?issue=1` asks for once the page stands. */
 export function opened(page) {
   if (!page.route.query.issue || !page.mayChange) return;
-  history.replaceState(null, '', '#/keys');
+  history.replaceState(null, "", "#/keys");
   openIssue(page);
 }
 
 function columns(page) {
   const shown = [
-    { label: t('column.key'), cell: identity },
-    { label: t('column.state'), cell: (row) => [state('keystate', row.state), row.expires ? h('span', { class: 'sub' }, t(ahead(row.expires) ? 'keys.expires' : 'keys.expired'), ' ', when(row.expires)) : null] },
-    { label: t('column.limits'), kind: 'wide', cell: limits },
-    { label: t('column.today'), kind: 'number', cell: (row) => [usage(row.today), row.today.cost === null ? null : h('span', { class: 'sub' }, dollars(row.today.cost))] },
-    { label: t('column.month'), kind: 'number', cell: (row) => dollars(row.month.cost) },
-    { label: t('column.used'), kind: 'number', cell: (row) => when(row.lastUsed) },
+    { label: t("column.key"), cell: identity },
+    { label: t("column.state"), cell: (row) => [state("keystate", row.state), row.expires ? h("span", { class: "sub" }, t(ahead(row.expires) ? "keys.expires" : "keys.expired"), " ", when(row.expires)) : null] },
+    { label: t("column.limits"), kind: "wide", cell: limits },
+    { label: t("column.today"), kind: "number", cell: (row) => [usage(row.today), spent(row)] },
+    { label: t("column.used"), kind: "number", cell: (row) => when(row.lastUsed) },
   ];
-  return page.mayChange ? [...shown, { label: t('column.actions'), kind: 'actions', cell: (row) => revoke(row, page) }] : shown;
+  return page.mayChange ? [...shown, { label: t("column.actions"), kind: "actions", cell: (row) => revoke(row, page) }] : shown;
 }
 
 function identity(row) {
-  const facts = [row.role && word('role', row.role), row.pool, row.providers.map((one) => word('provider', one)).join(', '), row.models.join(' ')];
+  const facts = [row.role && word("role", row.role), row.pool, row.providers.map((one) => word("provider", one)).join(", "), row.models.join(" ")];
   return [
-    h('span', { class: 'name' }, row.name),
-    row.prefix ? h('code', { class: 'prefix' }, `${row.prefix}…`) : null,
-    h('span', { class: 'sub' }, facts.filter(Boolean).join(' · ')),
-    row.note ? h('span', { class: 'sub' }, row.note) : null,
+    h("span", { class: "name" }, row.name),
+    row.prefix ? h("code", { class: "prefix" }, `${row.prefix}…`) : null,
+    h("span", { class: "sub" }, facts.filter(Boolean).join(" · ")),
+    row.note ? h("span", { class: "sub" }, row.note) : null,
   ];
 }
 
+// This month's sum stands below today's requests once the server gives it.
+function spent({ today, month }) {
+  const sums = [today.cost === null ? null : dollars(today.cost), month.cost === null ? null : t("keys.month", { cost: dollars(month.cost) })];
+  return sums.some(Boolean) ? h("span", { class: "sub" }, sums.filter(Boolean).join(" · ")) : null;
+}
+
 function limits(row) {
-  if (row.limits.length === 0) return h('span', { class: 'dim' }, t('keys.unlimited'));
-  return h('ul', { class: 'limits' }, row.limits.map(([name, amount, used]) => {
-    const shown = name.endsWith('_usd') ? dollars : count;
-    return h('li', null, h('span', { class: 'dim' }, `${word('limit', name)} `), used === null ? shown(amount) : `${shown(used)} / ${shown(amount)}`);
+  if (row.limits.length === 0) return h("span", { class: "dim" }, t("keys.unlimited"));
+  return h("ul", { class: "limits" }, row.limits.map(([name, amount, used]) => {
+    const shown = name.endsWith("_usd") ? dollars : count;
+    return h("li", null, h("span", { class: "dim" }, `${word("limit", name)} `), used === null ? shown(amount) : `${shown(used)} / ${shown(amount)}`);
   }));
 }
 
 function revoke(row, page) {
-  if (row.state === 'revoked') return null;
+  if (row.state === "revoked") return null;
   const open = () => ask({
-    title: t('keys.revoke.title'),
-    content: h('p', null, h('strong', null, row.name), ' · ', t('keys.revoke.text')),
-    action: t('keys.revoke'),
+    title: t("keys.revoke.title"),
+    content: h("p", null, h("strong", null, row.name), " · ", t("keys.revoke.text")),
+    action: t("keys.revoke"),
     danger: true,
     submit: () => page.api.delete(`/api/keys/${encodeURIComponent(row.id)}`),
-    done: (_, dialog) => page.settle(dialog, t('keys.revoke.done', { name: row.name })),
+    done: (_, dialog) => page.settle(dialog, t("keys.revoke.done", { name: row.name })),
   });
-  return h('button', { type: 'button', class: 'quiet', 'aria-label': t('action.on', { action: t('keys.revoke'), name: row.name }), onclick: open }, t('keys.revoke'));
+  return h("button", { type: "button", class: "quiet", "aria-label": t("action.on", { action: t("keys.revoke"), name: row.name }), onclick: open }, t("keys.revoke"));
+}
+
+function limit(name) {
+  const kind = name.endsWith("_usd") ? { step: "any", inputmode: "decimal" } : { min: "1" };
+  return field(`limits.${name}`, word("limit", name), { kind: "number", ...kind });
 }
 
 function openIssue(page) {
-  const content = h('div', { class: 'fields' },
-    field('name', t('field.name'), { required: true, maxlength: '100', autofocus: true, hint: t('keys.hint.name') }),
-    choice('role', t('field.role'), ['member', 'viewer', 'admin'].map((role) => [role, `${word('role', role)} – ${t(`role.${role}.may`)}`]), { value: 'member' }),
-    choice('expires_in_seconds', t('field.expires'), [['', t('expires.never')], ...[7, 30, 90, 365].map((days) => [String(days * DAY), t('expires.days', { days })])], { 'data-kind': 'number' }),
-    more(t('form.scope'),
-      boxes('providers', t('field.providers'), [['anthropic', word('provider', 'anthropic')], ['gemini', word('provider', 'gemini')]], t('keys.hint.providers')),
-      field('models', t('field.models'), { kind: 'list', placeholder: 'claude-haiku-* gemini-2.5-*', hint: t('field.models.hint') }),
-      field('pool', t('field.pool'), { placeholder: 'default', hint: t('keys.hint.pool') }),
-      field('note', t('field.note'))),
-    more(t('form.limits'), LIMITS.map((name) => field(`limits.${name}`, word('limit', name),
-      name.endsWith('_usd') ? { kind: 'number', step: 'any', inputmode: 'decimal' } : { kind: 'number', min: '1' }))));
+  const content = h("div", { class: "fields" },
+    field("name", t("field.name"), { required: true, maxlength: "100", autofocus: true, hint: t("keys.hint.name") }),
+    choice("role", t("field.role"), ["member", "viewer", "admin"].map((role) => [role, `${word("role", role)} – ${t(`role.${role}.may`)}`]), { value: "member" }),
+    choice("expires_in_seconds", t("field.expires"), [["", t("expires.never")], ...[7, 30, 90, 365].map((days) => [String(days * DAY), t("expires.days", { days })])], { "data-kind": "number" }),
+    more(t("form.limits"),
+      boxes("providers", t("field.providers"), [["anthropic", word("provider", "anthropic")], ["gemini", word("provider", "gemini")]], t("keys.hint.providers")),
+      field("models", t("field.models"), { kind: "list", placeholder: "claude-haiku-* gemini-2.5-*", hint: t("field.models.hint") }),
+      field("pool", t("field.pool"), { placeholder: "default", hint: t("keys.hint.pool") }),
+      LIMITS.map(limit),
+      field("note", t("field.note"))));
   ask({
-    title: t('keys.issue.title'),
+    title: t("keys.issue.title"),
     content,
-    action: t('keys.issue'),
-    submit: (form) => page.api.post('/api/keys', collect(form)),
+    action: t("keys.issue"),
+    submit: (form) => page.api.post("/api/keys", collect(form)),
     done: (answer, dialog) => {
       remember(answer.id, answer.name, answer.key);
-      page.settle(null, t('keys.issue.done', { name: answer.name }));
-      turn(dialog, t('keys.secret.title'), secret(answer, dialog));
-      // The only copy is on the screen: Escape is too easily pressed.
-      dialog.addEventListener('cancel', (event) => event.preventDefault());
+      page.settle(null, t("keys.issue.done", { name: answer.name }));
+      turn(dialog, t("keys.secret.title"), secret(answer, dialog));
     },
   });
 }
 
 function secret(answer, dialog) {
-  const shown = h('code', { class: 'secret', id: 'secret' }, answer.key);
-  return h('div', null,
-    h('p', null, t('keys.secret.text')),
-    h('div', { class: 'secret-line' }, shown, copyButton(answer.key, shown, t('keys.secret.name'))),
-    h('div', { class: 'actions end' },
-      h('a', { class: 'button', href: address('connect', { key: answer.id }), onclick: () => dialog.close() }, t('keys.secret.connect')),
-      h('button', { type: 'button', class: 'primary', onclick: () => dialog.close() }, t('keys.secret.done'))));
+  const shown = h("code", { class: "secret", id: "secret" }, answer.key);
+  return h("div", null,
+    h("p", null, t("keys.secret.text")),
+    h("div", { class: "secret-line" }, shown, copyButton(answer.key, shown, t("keys.secret.name"))),
+    h("div", { class: "actions end" },
+      h("a", { class: "button", href: address("connect", { key: answer.id }), onclick: () => dialog.close() }, t("keys.secret.connect")),
+      h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, t("keys.secret.done"))));
 }

@@ -76,88 +76,60 @@ pub struct Row {
     /// Output tokens, thinking included.
     pub output: Option<Rate>,
     /// Prompt tokens written to a cache for five minutes.
-    #[serde(default)]
     pub cache_write_5m: Option<Rate>,
     /// Prompt tokens written to a cache for an hour.
-    #[serde(default)]
     pub cache_write_1h: Option<Rate>,
     /// Prompt tokens read from a cache.
-    #[serde(default)]
     pub cache_read: Option<Rate>,
     /// Prompt tokens, of which one more makes the whole request long.
-    #[serde(default)]
     pub long_above: Option<u64>,
     /// `input` of a long request.
-    #[serde(default)]
     pub long_input: Option<Rate>,
     /// `output` of a long request.
-    #[serde(default)]
     pub long_output: Option<Rate>,
     /// `cache_write_5m` of a long request.
-    #[serde(default)]
     pub long_cache_write_5m: Option<Rate>,
     /// `cache_write_1h` of a long request.
-    #[serde(default)]
     pub long_cache_write_1h: Option<Rate>,
     /// `cache_read` of a long request.
-    #[serde(default)]
     pub long_cache_read: Option<Rate>,
     /// `input` that is audio; `None`: as `input`.
-    #[serde(default)]
     pub audio_input: Option<Rate>,
     /// `cache_read` that is audio; `None`: as `cache_read`.
-    #[serde(default)]
     pub audio_cache_read: Option<Rate>,
     /// `input` that is a picture; `None`: as `input`.
-    #[serde(default)]
     pub image_input: Option<Rate>,
     /// `input` that is video; `None`: as `input`.
-    #[serde(default)]
     pub video_input: Option<Rate>,
     /// `output` that is audio; `None`: as `output`.
-    #[serde(default)]
     pub audio_output: Option<Rate>,
     /// `output` that is a picture; `None`: as `output`.
-    #[serde(default)]
     pub image_output: Option<Rate>,
     /// `output` that is video; `None`: as `output`.
-    #[serde(default)]
     pub video_output: Option<Rate>,
     /// `input` under the batch tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub batch_input: Option<Rate>,
     /// `output` under the batch tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub batch_output: Option<Rate>,
     /// `cache_read` under the batch tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub batch_cache_read: Option<Rate>,
     /// `input` under the flex tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub flex_input: Option<Rate>,
     /// `output` under the flex tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub flex_output: Option<Rate>,
     /// `cache_read` under the flex tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub flex_cache_read: Option<Rate>,
     /// `input` under the priority tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub priority_input: Option<Rate>,
     /// `output` under the priority tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub priority_output: Option<Rate>,
     /// `cache_read` under the priority tier; `None`: by the tier's usual factor.
-    #[serde(default)]
     pub priority_cache_read: Option<Rate>,
     /// The factor for answers that are made in the US only.
-    #[serde(default)]
     pub us_multiplier: Option<Rate>,
     /// The factor for fast answers; `None`: not offered.
-    #[serde(default)]
     pub fast_multiplier: Option<Rate>,
     /// Dollars per search.
-    #[serde(default)]
     pub web_search_each: Option<Rate>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::pool::Health;
+use crate::{pool::Health, protocol::ReportedLimit};
 
 const NOW: i64 = 1_000;
 
@@ -24,6 +24,9 @@ fn account(name: &str) -> Account {
         priority: 0,
         weight: 1,
         max_in_flight: None,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        use_paid_overage: true,
         models: Vec::new(),
         model_map: BTreeMap::new(),
         note: String::new(),
@@ -32,8 +35,9 @@ fn account(name: &str) -> Account {
         cooling_families: BTreeMap::new(),
         in_flight: 0,
         last_error: None,
+        organization: None,
+        reported_limits: Vec::new(),
         last_checked_at: None,
-        revision: 1,
         created_at: at(0),
         updated_at: at(0),
     }
@@ -41,6 +45,30 @@ fn account(name: &str) -> Account {
 
 const ASK: Ask<'_> =
     Ask { pool: "default", provider: Provider::Anthropic, model: Some("claude-opus-5"), family: "opus-5", tried: &[] };
+
+fn lot(seed: &[u8]) -> Lot<'_> {
+    Lot { seed, turn: 0 }
+}
+
+fn reported(name: &str, utilization: f64, resets_at: i64) -> ReportedLimit {
+    ReportedLimit {
+        name: name.to_owned(),
+        limit: None,
+        remaining: None,
+        utilization: Some(utilization),
+        resets_at: Some(at(resets_at)),
+        status: None,
+    }
+}
+
+fn with_limits(name: &str, limits: &[ReportedLimit]) -> Account {
+    Account { reported_limits: limits.to_vec(), ..account(name) }
+}
+
+/// The names in order under a strategy.
+fn order(accounts: &[Account], strategy: Strategy, turn: usize) -> Vec<String> {
+    names(&rank(accounts, &ASK, strategy, &Lot { seed: b"seed", turn }, at(NOW)))
+}
 
 fn names(ranking: &Ranking<'_>) -> Vec<String> {
     ranking.order.iter().map(|account| account.name.clone()).collect()
@@ -69,7 +97,7 @@ fn each_reason_to_sit_out_is_told() {
         (Account { cooling_families: [("opus-4".to_owned(), at(later))].into(), ..account("a") }, None),
     ] {
         let accounts = [account];
-        let ranking = rank(&accounts, &ASK, Strategy::Weighted, b"seed", at(NOW));
+        let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
         assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect, "{:?}", accounts[0]);
         assert_eq!(ranking.order.len(), usize::from(expect.is_none()));
     }
@@ -79,7 +107,7 @@ fn each_reason_to_sit_out_is_told() {
 fn other_pools_and_providers_are_not_even_mentioned() {
     let accounts =
         [Account { pool: "other".to_owned(), ..account("a") }, Account { provider: Provider::Gemini, ..account("b") }];
-    let ranking = rank(&accounts, &ASK, Strategy::Weighted, b"seed", at(NOW));
+    let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
     assert!(ranking.order.is_empty() && ranking.excluded.is_empty());
 }
 
@@ -90,14 +118,14 @@ fn tiers_come_before_strategies_and_the_tried_do_not_come_again() {
         Account { created_at: at(2), ..account("young") },
         Account { created_at: at(1), ..account("old") },
     ];
-    let by_priority = rank(&accounts, &ASK, Strategy::Priority, b"any", at(NOW));
+    let by_priority = rank(&accounts, &ASK, Strategy::Priority, &lot(b"any"), at(NOW));
     assert_eq!(names(&by_priority), ["old", "young", "second"]);
     for seed in 0..50_u64 {
-        let order = rank(&accounts, &ASK, Strategy::Weighted, &seed.to_le_bytes(), at(NOW));
+        let order = rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW));
         assert_eq!(names(&order)[2], "second");
     }
     let tried = [accounts[2].id.clone()];
-    let again = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, b"any", at(NOW));
+    let again = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, &lot(b"any"), at(NOW));
     assert_eq!(names(&again), ["young", "second"]);
 }
 
@@ -105,7 +133,9 @@ fn tiers_come_before_strategies_and_the_tried_do_not_come_again() {
 fn weights_hold_over_many_seeds() {
     let accounts = [Account { weight: 3, ..account("heavy") }, account("light")];
     let heavy = (0..10_000_u64)
-        .filter(|seed| names(&rank(&accounts, &ASK, Strategy::Weighted, &seed.to_le_bytes(), at(NOW)))[0] == "heavy")
+        .filter(|seed| {
+            names(&rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0] == "heavy"
+        })
         .count();
     assert!((7_300..7_700).contains(&heavy), "{heavy} of 10000 for a weight of 3 in 4");
 }
@@ -114,7 +144,7 @@ fn weights_hold_over_many_seeds() {
 fn a_session_keeps_its_account_and_only_the_lost_share_moves() {
     let accounts: Vec<_> = ["a", "b", "c", "d"].map(account).into();
     let first = |accounts: &[Account], seed: u64| {
-        names(&rank(accounts, &ASK, Strategy::Weighted, &seed.to_le_bytes(), at(NOW)))[0].clone()
+        names(&rank(accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0].clone()
     };
     for seed in 0..500 {
         let before = first(&accounts, seed);
@@ -122,4 +152,70 @@ fn a_session_keeps_its_account_and_only_the_lost_share_moves() {
         let after = first(&accounts[..3], seed);
         assert!(before == after || before == "d", "session {seed} moved from {before} to {after}");
     }
+}
+
+#[test]
+fn turns_are_taken_by_all() {
+    let accounts = ["a", "b", "c"].map(account);
+    let firsts: Vec<_> = (0..6).map(|turn| order(&accounts, Strategy::RoundRobin, turn)[0].clone()).collect();
+    assert_eq!(firsts, ["a", "b", "c", "a", "b", "c"]);
+    assert_eq!(order(&accounts, Strategy::RoundRobin, 1), ["b", "c", "a"]);
+    assert_eq!(order(&[], Strategy::RoundRobin, 1), [""; 0]);
+}
+
+#[test]
+fn the_least_busy_for_its_weight_comes_first() {
+    let accounts = [
+        Account { in_flight: 4, weight: 4, ..account("heavy") },
+        Account { in_flight: 2, ..account("busy") },
+        Account { in_flight: 3, weight: 2, ..account("middling") },
+    ];
+    assert_eq!(order(&accounts, Strategy::LeastInFlight, 0), ["heavy", "middling", "busy"]);
+}
+
+#[test]
+fn most_headroom_or_the_earliest_reset_comes_first() {
+    let accounts = [
+        with_limits("half", &[reported("5h", 0.5, 5_000), reported("7d", 0.1, 2_000)]),
+        with_limits("little", &[reported("5h", 0.8, 9_000)]),
+        with_limits("renewed", &[reported("5h", 0.9, NOW)]),
+        account("unknown"),
+    ];
+    let by_headroom = order(&accounts, Strategy::Headroom, 0);
+    assert_eq!(by_headroom[2..], ["half", "little"]);
+    let by_reset = order(&accounts, Strategy::EarliestReset, 0);
+    assert_eq!(by_reset[..2], ["half", "little"]);
+}
+
+#[test]
+fn an_account_about_to_run_dry_is_tried_last_in_its_tier() {
+    let accounts = [
+        with_limits("dry", &[reported("5h", 0.99, 5_000)]),
+        account("fine"),
+        Account { priority: 1, ..account("reserve") },
+    ];
+    for strategy in Strategy::ALL {
+        assert_eq!(order(&accounts, strategy, 0), ["fine", "dry", "reserve"], "{strategy:?}");
+    }
+}
+
+#[test]
+fn paid_overage_is_only_used_where_it_may_be() {
+    let spent = with_limits("a", &[reported("5h", 1.0, 5_000), reported("overage", 0.1, 9_000)]);
+    let frugal = Account { use_paid_overage: false, ..spent.clone() };
+    for (account, expect) in [(spent, None), (frugal, Some(Exclusion::Spent { until: at(5_000) }))] {
+        let accounts = [account];
+        let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
+        assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect);
+    }
+}
+
+#[test]
+fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() {
+    let cooling =
+        Health { last: State::Cooling, until: Some(at(NOW + 9_000)), probe_at: Some(at(NOW)), ..Health::ready() };
+    let accounts = [account("well"), Account { priority: 1, health: cooling, ..account("cooling") }];
+    assert_eq!(order(&accounts, Strategy::Weighted, 0), ["cooling", "well"]);
+    let earlier = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW - 1));
+    assert_eq!(names(&earlier), ["well"]);
 }

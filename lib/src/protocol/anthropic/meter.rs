@@ -2,6 +2,8 @@
 
 mod iterations;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 
@@ -183,7 +185,7 @@ impl usage::Reader for Reader {
             }
             Kind::MessageDelta => {
                 self.settled |= part.report.output.is_some();
-                self.refused = part.refused;
+                self.refused |= part.refused;
                 self.said.follow(mem::take(&mut part.report));
             }
             Kind::MessageStop => self.stopped = true,

@@ -3,6 +3,7 @@
 mod judge;
 pub(super) mod meter;
 mod refusal;
+mod reported;
 
 use super::{
     demand::{Opening, Reading, not_an_object},
@@ -13,6 +14,7 @@ use crate::error::Result;
 pub(super) use judge::{judge, judge_event};
 pub use refusal::PING;
 pub(super) use refusal::{error_event, refusal};
+pub(super) use reported::reported_limits;
 
 /// Reads a body of `/v1/messages` or `/v1/messages/count_tokens`.
 pub(super) fn read(body: &[u8]) -> Result<Reading> {

@@ -1,6 +1,8 @@
 //! Reads what a Gemini answer used, from its events, its array's elements or the one object.
 
 mod report;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

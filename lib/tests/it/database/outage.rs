@@ -133,13 +133,14 @@ async fn connections_that_were_cut_meanwhile_are_no_fault() {
         serves(&app, &key).await;
         app.instance.manage(Method::GET, "/api/keys", None).await;
         app.ledger().await;
-        chaos.cut();
+        chaos.cut().await;
         serves(&app, &key).await;
-        chaos.cut();
+        chaos.cut().await;
         app.key(json!({ "name": "after the cut" })).await;
         // A server that is restarted says so on each connection.
         let name = app.database.name();
-        let end = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname";
+        let end =
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid() and datname";
         app.database
             .rows(&format!("select count(*) from ({end} = '{name}' and application_name = 'llm-gateway') q"))
             .await;

@@ -9,7 +9,7 @@ use crate::{
     walk::hello,
 };
 
-/// What every key in an answer has.
+/// What the contract says a key in an answer has.
 const FIELDS: [&str; 18] = [
     "created_at",
     "expires_at",
@@ -55,9 +55,8 @@ async fn a_key_is_shown_in_the_clear_once() {
     for (name, value) in full.as_object().unwrap() {
         assert_eq!(&issued[name], value, "{name}");
     }
-    let mut names: Vec<_> = issued.as_object().unwrap().keys().map(String::as_str).collect();
-    names.sort_unstable();
-    assert_eq!(names, FIELDS);
+    let missing: Vec<_> = FIELDS.iter().filter(|name| issued.get(**name).is_none()).collect();
+    assert!(missing.is_empty(), "{missing:?} of {issued}");
 
     let path = format!("/api/keys/{}", issued["id"].as_str().unwrap());
     assert_eq!(app.instance.manage(Method::GET, &path, None).await["name"], "one");

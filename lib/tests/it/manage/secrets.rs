@@ -131,7 +131,10 @@ async fn a_credential_moved_to_another_account_is_not_used() {
     let two = app.account("anthropic", "sk-ant-account-two-0123", json!({ "priority": 1 })).await;
     let key = app.key(json!({})).await;
     app.database
-        .execute("update accounts set revision = revision + 1, credential = (select credential from accounts other where other.id <> accounts.id)")
+        .execute(
+            "update settings set revision = revision + 1;
+             update accounts set credential = (select credential from accounts other where other.id <> accounts.id)",
+        )
         .await;
     let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -193,6 +193,8 @@ async fn health_needs_no_token() {
 async fn a_price_of_the_operators_own_is_charged_from_then_on() {
     let (app, key) = App::ready().await;
     let cost = async || {
+        // The first request after a change brings this instance the news.
+        app.instance.messages(&key, hello(false)).send().await.unwrap().text().await.unwrap();
         app.instance.messages(&key, hello(false)).send().await.unwrap().text().await.unwrap();
         let row = app.ledger().await.pop().unwrap();
         (

@@ -1,6 +1,6 @@
 //! A wire to the test server that can be taken away: refused, frozen or cut.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, copy_bidirectional},
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_postgres::config::Host;
 
-use super::Database;
+use super::{Database, eventually};
 
 /// How the wire behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) enum Wire {
 pub(crate) struct Chaos {
     pub(crate) address: SocketAddr,
     wire: watch::Sender<Wire>,
+    /// Held once by every connection that is carried.
+    carried: Arc<()>,
     server: JoinHandle<()>,
 }
 
@@ -37,12 +39,18 @@ impl Chaos {
         let address = listener.local_addr().expect("a bound address");
         let (wire, state) = watch::channel(Wire::Open);
         let config: tokio_postgres::Config = database.url.parse().expect("a test URL");
+        let carried = Arc::new(());
+        let count = Arc::clone(&carried);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(carry(stream, config.clone(), state.clone()));
+                let (config, state, count) = (config.clone(), state.clone(), Arc::clone(&count));
+                tokio::spawn(async move {
+                    carry(stream, config, state).await;
+                    drop(count);
+                });
             }
         });
-        Self { address, wire, server }
+        Self { address, wire, carried, server }
     }
 
     /// The database's URL through this wire.
@@ -56,8 +64,10 @@ impl Chaos {
     }
 
     /// Cuts every connection that is there; new ones pass.
-    pub(crate) fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         self.becomes(Wire::Refused);
+        // The server holds one, and so does this.
+        eventually("all are cut", || async { (Arc::strong_count(&self.carried) == 2).then_some(()) }).await;
         self.becomes(Wire::Open);
     }
 }

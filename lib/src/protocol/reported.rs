@@ -1,0 +1,93 @@
+//! What upstreams report of their limits, beside their answers.
+
+use http::HeaderMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Provider, anthropic};
+
+/// One limit, as an upstream last reported it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedLimit {
+    /// The upstream's name for it: `5h`, `7d`, `requests`, `input_tokens` …
+    pub name: String,
+    /// The whole of it, where it is a count.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// What is left of it, where it is a count.
+    #[serde(default)]
+    pub remaining: Option<u64>,
+    /// The share that is used; can exceed 1.
+    #[serde(default)]
+    pub utilization: Option<f64>,
+    /// When it is whole again.
+    #[serde(default)]
+    pub resets_at: Option<Timestamp>,
+    /// The upstream's verdict: `allowed`, `allowed_warning`, `rejected`.
+    #[serde(default)]
+    pub status: Option<String>,
+}
+
+impl ReportedLimit {
+    /// The share that is left, from 0 to 1, by `now`; all of it once the reset has passed. `None`: unknown.
+    pub fn left(&self, now: Timestamp) -> Option<f64> {
+        if self.resets_at.is_some_and(|reset| reset <= now) {
+            return Some(1.0);
+        }
+        let left = match (self.utilization, self.limit, self.remaining) {
+            (Some(used), _, _) => 1.0 - used,
+            (None, Some(limit), Some(remaining)) if limit > 0 => remaining as f64 / limit as f64,
+            _ => return None,
+        };
+        Some(left.clamp(0.0, 1.0))
+    }
+}
+
+impl Provider {
+    /// What an answer's headers say of the account's limits; empty when they say nothing. Gemini never does.
+    pub fn reported_limits(self, headers: &HeaderMap) -> Vec<ReportedLimit> {
+        match self {
+            Self::Anthropic => anthropic::reported_limits(headers),
+            Self::Gemini => Vec::new(),
+        }
+    }
+
+    /// The upstream's name for whom it bills, where an answer says it.
+    pub fn organization(self, headers: &HeaderMap) -> Option<String> {
+        match self {
+            Self::Anthropic => headers.get("anthropic-organization-id")?.to_str().ok().map(str::to_owned),
+            Self::Gemini => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(utilization: Option<f64>, counts: Option<(u64, u64)>, resets_at: i64) -> ReportedLimit {
+        ReportedLimit {
+            name: "x".to_owned(),
+            limit: counts.map(|(limit, _)| limit),
+            remaining: counts.map(|(_, remaining)| remaining),
+            utilization,
+            resets_at: Timestamp::from_second(resets_at).ok(),
+            status: None,
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_until_the_reset() {
+        let now = Timestamp::from_second(100).unwrap();
+        for (limit, expect) in [
+            (limit(Some(0.75), None, 200), Some(0.25)),
+            (limit(Some(1.2), None, 200), Some(0.0)),
+            (limit(Some(0.75), None, 100), Some(1.0)),
+            (limit(None, Some((50, 10)), 200), Some(0.2)),
+            (limit(None, Some((0, 0)), 200), None),
+            (limit(None, None, 200), None),
+        ] {
+            assert_eq!(limit.left(now), expect, "{limit:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Who serves next: rank the accounts on the snapshot, and let the claim take the first that is free in truth.
+
+use std::{sync::Arc, time::Duration, time::Instant};
+
+use super::{
+    Arrival,
+    open::{self, Open},
+};
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+    gateway::Context,
+    id::AccountId,
+    pool::{Account, Ask, Exclusion, Lot, Ranking, rank},
+    random,
+    store::{Binding, Claim, Granted, Refused},
+};
+
+/// A busy account is worth asking for again after this.
+const BUSY_FOR: Duration = Duration::from_secs(2);
+/// How often what was decided on may turn out to be old before the caller is told to come back.
+const LOOKS: usize = 4;
+/// The accounts that one claim names; when all of them are busy, a further claim names the next.
+const NAMED_AT_ONCE: usize = 64;
+
+/// Ranks and claims. What was decided on may turn out to be old; then it is read again. The open request comes back in
+/// every case but one: when it was lost with a claim that broke off.
+pub(super) async fn next_account(
+    cx: &Context,
+    arrival: &mut Arrival,
+    mut open: Open,
+    tried: &[AccountId],
+) -> (Option<Open>, Result<Account>) {
+    let mut refusal = None;
+    for _ in 0..LOOKS {
+        if let Err(error) = arrival.allowed() {
+            return (Some(open), Err(error));
+        }
+        let asked = Instant::now();
+        let snapshot = Arc::clone(&arrival.snapshot);
+        let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
+        let mut outcome = Err(Refused::AccountsBusy);
+        for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
+            let (claimed, claimed_outcome) = claim_to_the_end(cx, open, claim(arrival, accounts)).await;
+            let Some(claimed) = claimed else { return (None, Err(Error::internal("a claim broke off"))) };
+            open = claimed;
+            outcome = match claimed_outcome {
+                Ok(outcome) => outcome,
+                Err(error) => return (Some(open), Err(error)),
+            };
+            if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
+                break;
+            }
+        }
+        match outcome {
+            Ok(granted) => {
+                let account = snapshot.accounts.iter().find(|account| account.id == granted.account).cloned();
+                return (
+                    Some(open),
+                    account.ok_or_else(|| Error::internal("a claim took an account that was not named")),
+                );
+            }
+            Err(Refused::KeyGone) => {
+                let gone = Error::new(Kind::Unauthenticated, "this API key is revoked or expired");
+                return (Some(open), Err(gone));
+            }
+            Err(Refused::KeyBusy) => return (Some(open), Err(key_busy(arrival))),
+            // The second time this was decided on what is true now.
+            Err(Refused::AccountsBusy) if refusal.is_some() => break,
+            Err(Refused::AccountsBusy | Refused::SettingsChanged) => {}
+        }
+        refusal = (outcome.err() == Some(Refused::AccountsBusy)).then_some(());
+        if let Err(error) = look_again(cx, arrival, asked).await {
+            return (Some(open), Err(error));
+        }
+    }
+    let ranking = ranking(cx, arrival, &arrival.snapshot.accounts, tried);
+    let error = if ranking.order.is_empty() { nobody(arrival, &ranking) } else { everyone_busy(arrival) };
+    (Some(open), Err(error))
+}
+
+/// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the open request
+/// travels with the claim, and is settled when nobody takes it back.
+async fn claim_to_the_end(
+    cx: &Context,
+    mut open: Open,
+    claim: Claim,
+) -> (Option<Open>, Result<Result<Granted, Refused>>) {
+    let gateway = Arc::clone(&cx.gateway);
+    let claiming = tokio::spawn(async move {
+        let outcome = gateway.store.claim(claim).await;
+        if let Ok(Ok(granted)) = &outcome {
+            open.granted(granted);
+        }
+        (open, outcome)
+    });
+    match claiming.await {
+        Ok((open, outcome)) => (Some(open), outcome),
+        Err(broken) => (None, Err(Error::internal(broken))),
+    }
+}
+
+/// Reads the settings, the accounts and the key as they are after `asked`.
+async fn look_again(cx: &Context, arrival: &mut Arrival, asked: Instant) -> Result<()> {
+    arrival.snapshot = cx.snapshot_since(asked).await?;
+    arrival.key = cx.key(&arrival.snapshot, &arrival.presented).await?;
+    Ok(())
+}
+
+fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: &[AccountId]) -> Ranking<'a> {
+    let family = arrival.family();
+    let ask = Ask {
+        pool: &arrival.key.pool,
+        provider: arrival.demand.provider,
+        model: arrival.demand.model.as_deref(),
+        family: &family,
+        tried,
+    };
+    // A session always draws the same lot, so it finds its account even where nobody remembers it.
+    let seed = arrival.session().map_or_else(|| random::draw().to_le_bytes().to_vec(), String::into_bytes);
+    let lot = Lot { seed: &seed, turn: cx.gateway.turn() };
+    rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
+}
+
+fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
+    let session = arrival.session();
+    let affinity = &arrival.policy().affinity;
+    let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
+    Claim {
+        request: arrival.id.clone(),
+        revision: arrival.snapshot.revision,
+        key: arrival.key.id.clone(),
+        pool: arrival.key.pool.clone(),
+        family: arrival.family(),
+        tokens: arrival.demand.input_estimate,
+        accounts: accounts.iter().map(|account| account.id.clone()).collect(),
+        affinity: (affinity.enabled && session.is_some()).then_some(binding),
+        session,
+        draft: open::draft(arrival, &arrival.snapshot.prices),
+    }
+}
+
+fn key_busy(arrival: &Arrival) -> Error {
+    let cap = arrival.key.max_in_flight.unwrap_or_default();
+    Error::new(Kind::RateLimited, format!("this API key has {cap} requests in flight, its limit (max_in_flight)"))
+        .with_retry_after(BUSY_FOR)
+}
+
+fn everyone_busy(arrival: &Arrival) -> Error {
+    let provider = arrival.demand.provider;
+    Error::new(Kind::RateLimited, format!("every {provider} account is busy; try again shortly"))
+        .with_retry_after(BUSY_FOR)
+}
+
+/// Why there is no account to ask at all.
+fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
+    let (provider, pool) = (arrival.demand.provider, &arrival.key.pool);
+    let comes_back = ranking.excluded.iter().filter_map(|(_, why)| match why {
+        Exclusion::Cooling { until } | Exclusion::Spent { until } => Some(*until),
+        _ => None,
+    });
+    if let Some(until) = comes_back.min() {
+        let wait = Duration::try_from(until - clock::now()).unwrap_or_default().max(Duration::from_secs(1));
+        return Error::new(Kind::RateLimited, format!("every {provider} account is cooling down"))
+            .with_retry_after(wait);
+    }
+    let unsuited = ranking.excluded.iter().any(|(_, why)| *why == Exclusion::Model);
+    match (&arrival.demand.model, ranking.excluded.is_empty()) {
+        (_, true) => Error::new(Kind::Unavailable, format!("there is no {provider} account in the pool `{pool}` yet")),
+        (Some(model), _) if unsuited => {
+            Error::invalid("model", format!("no usable {provider} account in the pool `{pool}` serves {model}"))
+        }
+        _ => {
+            Error::new(Kind::Unavailable, format!("no {provider} account in the pool `{pool}` is usable at the moment"))
+        }
+    }
+}
