@@ -2,10 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and its panic says where")]
 
-mod database;
-mod files;
-mod manage;
-mod routing;
 mod support;
+
+mod books;
+mod bytes;
+mod database;
+mod failover;
+mod files;
+mod keys;
+mod limits;
+mod manage;
+mod paths;
+mod refusals;
+mod routing;
+mod streams;
 mod tidy;
 mod walk;

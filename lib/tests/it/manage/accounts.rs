@@ -41,7 +41,7 @@ const FIELDS: [&str; 27] = [
     "paused",
 ];
 
-fn body(name: &str, more: Value) -> Value {
+fn body(name: &str, more: &Value) -> Value {
     let mut body = json!({
         "provider": "anthropic", "name": name, "credential": { "kind": "api_key", "api_key": "sk-ant-secret-0123456789" },
     });
@@ -56,7 +56,7 @@ async fn an_account_is_shown_whole_and_without_its_secret() {
         "base_url": "https://llm.example.com/prefix", "pool": "search", "priority": 2, "weight": 3, "max_in_flight": 4,
         "models": ["claude-sonnet-*"], "model_map": { "claude-sonnet-5-5": "sonnet" }, "note": "mine",
     });
-    let answer = app.instance.operator(Method::POST, "/api/accounts", Some(body("one", full.clone()))).await;
+    let answer = app.instance.operator(Method::POST, "/api/accounts", Some(body("one", &full))).await;
     assert_eq!(answer.status(), StatusCode::CREATED);
     assert_eq!(answer.headers()["content-type"], "application/json");
     let added: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
@@ -111,7 +111,7 @@ async fn every_mistake_in_an_account_is_named() {
         (credential(json!({ "kind": "api_key", "api_key": "ключ" })), "credential.api_key"),
         (credential(json!({ "kind": "api_key", "api_key": "x", "project": "p" })), "credential.project"),
     ] {
-        let answer = app.instance.operator(Method::POST, "/api/accounts", Some(body("one", more.clone()))).await;
+        let answer = app.instance.operator(Method::POST, "/api/accounts", Some(body("one", &more))).await;
         refused(answer, StatusCode::BAD_REQUEST, "invalid_request", Some(param)).await;
     }
     for (text, param) in [("[]", "body"), ("{", "body"), ("\"x\"", "body"), ("", "provider")] {
@@ -119,7 +119,7 @@ async fn every_mistake_in_an_account_is_named() {
         let answer = request.body(text).send().await.unwrap();
         refused(answer, StatusCode::BAD_REQUEST, "invalid_request", Some(param)).await;
     }
-    let large = body("one", json!({ "note": "x".repeat(2 << 20) }));
+    let large = body("one", &json!({ "note": "x".repeat(2 << 20) }));
     let answer = app.instance.operator(Method::POST, "/api/accounts", Some(large)).await;
     refused(answer, StatusCode::PAYLOAD_TOO_LARGE, "too_large", None).await;
     assert_eq!(app.database.number("select count(*) from accounts").await, 0);
@@ -131,7 +131,7 @@ async fn a_private_address_needs_the_operators_leave() {
     let app = App::start_with(&[("ALLOW_INSECURE_UPSTREAMS", "")]).await;
     for url in ["http://example.com", "https://127.0.0.1", "https://metadata.internal", "https://[::1]:8080"] {
         let answer =
-            app.instance.operator(Method::POST, "/api/accounts", Some(body("x", json!({ "base_url": url })))).await;
+            app.instance.operator(Method::POST, "/api/accounts", Some(body("x", &json!({ "base_url": url })))).await;
         refused(answer, StatusCode::BAD_REQUEST, "invalid_request", Some("base_url")).await;
     }
 }
@@ -139,9 +139,9 @@ async fn a_private_address_needs_the_operators_leave() {
 #[tokio::test]
 async fn a_name_is_held_by_one_account() {
     let app = App::start().await;
-    app.instance.manage(Method::POST, "/api/accounts", Some(body("one", json!({})))).await;
-    let two = app.instance.manage(Method::POST, "/api/accounts", Some(body("two", json!({})))).await;
-    let answer = app.instance.operator(Method::POST, "/api/accounts", Some(body("one", json!({})))).await;
+    app.instance.manage(Method::POST, "/api/accounts", Some(body("one", &json!({})))).await;
+    let two = app.instance.manage(Method::POST, "/api/accounts", Some(body("two", &json!({})))).await;
+    let answer = app.instance.operator(Method::POST, "/api/accounts", Some(body("one", &json!({})))).await;
     refused(answer, StatusCode::CONFLICT, "conflict", Some("name")).await;
     let path = format!("/api/accounts/{}", two["id"].as_str().unwrap());
     let answer = app.instance.operator(Method::PATCH, &path, Some(json!({ "name": "one", "weight": 9 }))).await;
@@ -154,7 +154,7 @@ async fn a_change_changes_what_it_names() {
     let app = App::start().await;
     let more =
         json!({ "max_in_flight": 4, "base_url": "https://llm.example.com", "models": ["claude-*"], "note": "n" });
-    let before = app.instance.manage(Method::POST, "/api/accounts", Some(body("one", more))).await;
+    let before = app.instance.manage(Method::POST, "/api/accounts", Some(body("one", &more))).await;
     let path = format!("/api/accounts/{}", before["id"].as_str().unwrap());
     let change = json!({ "name": "uno", "weight": 9, "max_in_flight": null, "base_url": null, "models": [] });
     let after = app.instance.manage(Method::PATCH, &path, Some(change.clone())).await;
@@ -183,11 +183,11 @@ async fn a_list_is_filtered_and_paged_newest_first() {
     for n in 0..7 {
         let name = format!("account {n}");
         let more = json!({ "pool": if n < 4 { "default" } else { "search" } });
-        app.instance.manage(Method::POST, "/api/accounts", Some(body(&name, more))).await;
+        app.instance.manage(Method::POST, "/api/accounts", Some(body(&name, &more))).await;
         names.insert(0, name);
     }
     let gemini = json!({ "provider": "gemini", "base_url": null });
-    app.instance.manage(Method::POST, "/api/accounts", Some(body("gemini", gemini))).await;
+    app.instance.manage(Method::POST, "/api/accounts", Some(body("gemini", &gemini))).await;
     let all = "/api/accounts?provider=anthropic";
     let (mut got, mut path) = (Vec::new(), format!("{all}&limit=3"));
     for round in 0.. {

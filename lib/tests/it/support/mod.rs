@@ -2,15 +2,19 @@
 
 mod app;
 mod bouncer;
+mod chance;
 mod chaos;
 mod database;
 mod logs;
+mod raw;
 
 pub(crate) use app::{ADMIN_TOKEN, App, Instance};
 pub(crate) use bouncer::{Bouncer, Certificates};
+pub(crate) use chance::Chance;
 pub(crate) use chaos::{Chaos, Wire};
 pub(crate) use database::Database;
 pub(crate) use logs::log_of;
+pub(crate) use raw::Raw;
 
 use std::{future::Future, time::Duration};
 
@@ -19,7 +23,7 @@ use reqwest::Response;
 use serde_json::Value;
 
 /// How long a condition may take to come true before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` gives a value; asks again and again rather than sleeping for a guessed time.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
