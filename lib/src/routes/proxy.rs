@@ -51,6 +51,9 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     cx.key_that(&presented, |key| key.must_be_active(at)).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
+    if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {
+        return Err(Error::invalid("model", "must not hold control characters"));
+    }
     let allows = |key: &ApiKey| key.may_call(demand.provider, demand.model.as_deref());
     let (snapshot, key) = cx.key_that(&presented, allows).await?;
     let arrival = Arrival {

@@ -110,7 +110,11 @@ pub struct Tokens {
 
 impl Store {
     /// Writes a record and frees its lease. Writing it twice changes nothing.
-    pub async fn settle(&self, record: Record) -> Result<()> {
+    pub async fn settle(&self, mut record: Record) -> Result<()> {
+        // What an upstream said is kept, but for what Postgres cannot hold.
+        for text in [&mut record.served_model, &mut record.error].into_iter().flatten() {
+            text.retain(|c| c != '\0');
+        }
         self.settlements.submit(record).await
     }
 }
