@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Reads that a viewer may make, and changes that only an admin may; each can be made again and again.
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     "/api/accounts",
     "/api/accounts/{account}",
     "/api/keys",
@@ -19,8 +19,9 @@ const READS: [&str; 8] = [
     "/api/stats/requests",
     "/api/stats/requests/{request}",
     "/api/stats/prices",
+    "/api/routing",
 ];
-const CHANGES: [(&str, &str); 10] = [
+const CHANGES: [(&str, &str); 11] = [
     ("POST", "/api/accounts"),
     ("PATCH", "/api/accounts/{account}"),
     ("POST", "/api/accounts/{account}/check"),
@@ -30,6 +31,7 @@ const CHANGES: [(&str, &str); 10] = [
     ("POST", "/api/keys"),
     ("PATCH", "/api/keys/{key}"),
     ("PUT", "/api/stats/prices/anthropic/some-model"),
+    ("PUT", "/api/routing/default/anthropic"),
     ("DELETE", "/api/stats/prices/anthropic/no-such-model"),
 ];
 const REMOVALS: [&str; 2] = ["/api/accounts/{account}", "/api/keys/{key}"];
