@@ -25,8 +25,8 @@ use crate::{
     upstream::Upstream,
 };
 
+use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
-use snapshot::{Remembered, not_issued};
 
 /// A snapshot younger than this is used as it is.
 const FRESH: Duration = Duration::from_secs(1);
@@ -138,10 +138,21 @@ impl Context {
         snapshot.key(&self.gateway.store, presented).await
     }
 
-    /// The same as it now is, and not remembered.
-    pub(crate) async fn key_now(&self, presented: &PresentedKey) -> Result<Arc<ApiKey>> {
-        let key = self.gateway.store.key_by_hash(&presented.hash()).await?;
-        key.map(Arc::new).ok_or_else(not_issued)
+    /// The issued key, if it allows what is asked. A remembered one that refuses is read again: it may have been changed.
+    pub(crate) async fn key_that(
+        &self,
+        presented: &PresentedKey,
+        allows: impl Fn(&ApiKey) -> Result<()>,
+    ) -> Result<(Arc<Snapshot>, Arc<ApiKey>)> {
+        let asked = Instant::now();
+        let snapshot = self.snapshot().await?;
+        let key = self.key(&snapshot, presented).await?;
+        if allows(&key).is_ok() {
+            return Ok((snapshot, key));
+        }
+        let snapshot = self.snapshot_since(asked).await?;
+        let key = self.key(&snapshot, presented).await?;
+        allows(&key).map(|()| (snapshot, key))
     }
 
     fn refresh(&self) {

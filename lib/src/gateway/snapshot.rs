@@ -76,7 +76,7 @@ impl Snapshot {
             return Ok(Arc::clone(key));
         }
         let Some(key) = store.key_by_hash(&hash).await?.map(Arc::new) else {
-            return Err(not_issued());
+            return Err(Error::new(Kind::Unauthenticated, "this API key was not issued by this gateway"));
         };
         let mut keys = self.keys();
         if keys.len() >= REMEMBERED_KEYS {
@@ -89,11 +89,6 @@ impl Snapshot {
     fn keys(&self) -> MutexGuard<'_, HashMap<KeyHash, Arc<ApiKey>>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The refusal of a key that the database does not know.
-pub(super) fn not_issued() -> Error {
-    Error::new(Kind::Unauthenticated, "this API key was not issued by this gateway")
 }
 
 /// A value that is fetched again when it is old, by one caller at a time.

@@ -39,7 +39,7 @@ pub(super) async fn next_account(
 ) -> (Option<Open>, Result<Account>) {
     let mut waits = 0;
     for _ in 0..LOOKS {
-        if let Err(error) = must_be_allowed(cx, arrival).await {
+        if let Err(error) = arrival.allowed() {
             return (Some(open), Err(error));
         }
         let asked = Instant::now();
@@ -87,14 +87,6 @@ pub(super) async fn next_account(
     let ranking = ranking(cx, arrival, &arrival.snapshot.accounts, tried);
     let error = if ranking.order.is_empty() { nobody(arrival, &ranking) } else { everyone_busy(arrival) };
     (Some(open), Err(error))
-}
-
-/// A no is checked against the key as it now is: it may have been widened since it was read.
-async fn must_be_allowed(cx: &Context, arrival: &mut Arrival) -> Result<()> {
-    if arrival.allowed().is_err() {
-        arrival.key = cx.key_now(&arrival.presented).await?;
-    }
-    arrival.allowed()
 }
 
 /// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the open request
