@@ -255,3 +255,16 @@ async fn an_upstream_without_a_first_byte_in_time_is_given_up_for_another() {
         app.database.execute("delete from ledger").await;
     }
 }
+
+/// A stream whose length was announced: there is room for our words after it all the same.
+#[tokio::test]
+async fn an_announced_length_does_not_cut_our_error_event_off() {
+    let (app, key) = App::ready().await;
+    let start =
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5}}}\n\n";
+    app.fake.script(Script::once(Answer::text(200, "text/event-stream", start)));
+    let text = app.instance.messages(&key, hello(true)).send().await.unwrap().text().await.unwrap();
+    assert!(text.starts_with(start) && text[start.len()..].starts_with("event: error\n"), "{text}");
+    let row = app.only_row().await;
+    assert_eq!((&row["status"], &row["input_tokens"], &row["estimated"]), (&json!("failed"), &json!(5), &json!(true)));
+}
