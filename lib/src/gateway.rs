@@ -34,8 +34,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const USABLE: Duration = Duration::from_secs(30);
 /// Time between two reports of one account's limits.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// Time between two looks for requests whose instance died.
-const REAP_EVERY: Duration = Duration::from_secs(10);
+/// Time between two rounds of upkeep.
+const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything a process holds. Whatever is remembered here is a cache and may be empty.
 pub struct Gateway {
@@ -44,7 +44,7 @@ pub struct Gateway {
     pub(crate) upstream: Upstream,
     sealer: Sealer,
     snapshot: Remembered<Snapshot>,
-    reaped: Mutex<Option<Instant>>,
+    kept_up: Mutex<Option<Instant>>,
     turns: AtomicUsize,
     reports: Mutex<HashMap<AccountId, Instant>>,
 }
@@ -66,7 +66,7 @@ impl Gateway {
             upstream: Upstream::new(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
-            reaped: Mutex::default(),
+            kept_up: Mutex::default(),
             turns: AtomicUsize::default(),
             reports: Mutex::default(),
             config,
@@ -93,6 +93,16 @@ impl Gateway {
         let due = reports.get(account).is_none_or(|last| last.elapsed() >= REPORT_EVERY);
         if due {
             reports.insert(account.clone(), Instant::now());
+        }
+        due
+    }
+
+    /// Whether it is time, for this process, to look after what nobody else does.
+    pub(crate) fn is_time_for_upkeep(&self) -> bool {
+        let mut last = self.kept_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= UPKEEP_EVERY);
+        if due {
+            *last = Some(Instant::now());
         }
         due
     }
@@ -134,23 +144,6 @@ impl Context {
             let fresh_enough = Instant::now().checked_sub(FRESH).unwrap_or_else(Instant::now);
             if let Err(error) = cx.snapshot_since(fresh_enough).await {
                 tracing::debug!(%error, "the snapshot could not be refreshed");
-            }
-        });
-    }
-
-    /// Now and then, beside a request, records requests whose instance died.
-    pub(crate) fn reap_when_due(&self) {
-        let mut reaped = self.gateway.reaped.lock().unwrap_or_else(PoisonError::into_inner);
-        if reaped.is_some_and(|at| at.elapsed() < REAP_EVERY) {
-            return;
-        }
-        *reaped = Some(Instant::now());
-        let gateway = Arc::clone(&self.gateway);
-        self.background.spawn(async move {
-            match gateway.store.reap().await {
-                Ok(0) => {}
-                Ok(lost) => tracing::warn!(lost, "requests of an instance that died were recorded as lost"),
-                Err(error) => tracing::debug!(%error, "lost requests could not be looked for"),
             }
         });
     }

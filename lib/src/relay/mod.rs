@@ -7,6 +7,7 @@ mod claim;
 mod flow;
 mod hold;
 mod open;
+mod upkeep;
 
 use std::{
     sync::Arc,
@@ -76,7 +77,7 @@ impl Arrival {
 /// Relays one request. An error is a refusal of ours, for the caller's dialect to word; nothing was claimed for it, or
 /// what was claimed is settled.
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
-    cx.reap_when_due();
+    upkeep::keep_up(cx);
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
     let mut open = Open::new(cx, &arrival);

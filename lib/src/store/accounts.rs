@@ -19,7 +19,7 @@ use crate::{
 const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
-    created_at, updated_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
+    created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
      where f.account_id = accounts.id and f.until > now()) as cooling_families";
@@ -46,8 +46,8 @@ impl Store {
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
                 max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
-                requests_per_minute, tokens_per_minute, use_paid_overage
-            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at
+            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
         ").await?;
         let change = Change {
             actor,
@@ -81,7 +81,7 @@ impl Store {
                 provider = $2, name = $3, pool = $4, base_url = $5, credential = $6, credential_kind = $7,
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
-                created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23,
+                created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23, probe_at = $24,
                 updated_at = now()
             where id = $1
         ",
@@ -134,7 +134,8 @@ impl Store {
             Setback::Account(health) => {
                 let sql = "
                     update accounts
-                    set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6
+                    set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6,
+                        probe_at = $7
                     where id = $1";
                 let failures = i32::try_from(health.failures).unwrap_or(i32::MAX);
                 client
@@ -147,6 +148,7 @@ impl Store {
                             (&health.until, Type::TIMESTAMPTZ),
                             (&failures, Type::INT4),
                             (&error, Type::TEXT),
+                            (&health.probe_at, Type::TIMESTAMPTZ),
                         ],
                     )
                     .await
@@ -182,10 +184,30 @@ impl Store {
         Ok(())
     }
 
+    /// An account that is unwell and was not looked at for ten minutes; whoever gets it here is the one to check it.
+    pub async fn due_check(&self) -> Result<Option<Account>> {
+        let sql = "
+            update accounts set last_checked_at = now()
+            where id = (
+                select id from accounts
+                where health in ('needs_auth', 'exhausted') and not paused
+                  and coalesce(last_checked_at, updated_at) < now() - interval '10 minutes'
+                order by last_checked_at nulls first
+                limit 1
+                for update skip locked
+            )
+            returning id";
+        let rows = self.work().await?.query_typed(sql, &[]).await.map_err(fault)?;
+        match rows.first() {
+            Some(row) => self.account(&AccountId::from(row.get::<_, String>(0))).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// An account that had failed has served: nothing is wrong with it now. A check is noted as one.
     pub async fn recover(&self, id: &AccountId, checked: bool) -> Result<()> {
         let sql = "
-            update accounts set health = 'ready', health_reason = null, health_until = null, failures = 0,
+            update accounts set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0,
                 last_checked_at = case when $2 then now() else last_checked_at end
             where id = $1";
         let client = self.work().await?;
@@ -235,6 +257,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.requests_per_minute, Type::INT4),
                 (&account.tokens_per_minute, Type::INT4),
                 (&account.use_paid_overage, Type::BOOL),
+                (&account.health.probe_at, Type::TIMESTAMPTZ),
             ],
         )
         .await
@@ -267,6 +290,7 @@ fn account(row: &Row) -> Result<Account> {
             last: State::parse_health(row.get("health")).ok_or_else(|| unknown("health"))?,
             reason: row.get("health_reason"),
             until: row.get("health_until"),
+            probe_at: row.get("probe_at"),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
         },
         cooling_families: row
