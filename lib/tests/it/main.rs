@@ -2,4 +2,13 @@
 
 mod routing;
 mod support;
+
+mod books;
+mod bytes;
+mod failover;
+mod keys;
+mod limits;
+mod paths;
+mod refusals;
+mod streams;
 mod walk;

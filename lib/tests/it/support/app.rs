@@ -73,6 +73,30 @@ impl App {
         key["key"].as_str().expect("a key").to_owned()
     }
 
+    /// Another instance on the same database.
+    pub(crate) async fn neighbour(&self) -> Instance {
+        Instance::start(&self.database.url, &[]).await
+    }
+
+    /// An account as the management API shows it.
+    pub(crate) async fn shown(&self, account: &str) -> Value {
+        self.instance.manage(Method::GET, &format!("/api/accounts/{account}"), None).await
+    }
+
+    /// Waits until an account is in this state, and gives it as it is shown.
+    pub(crate) async fn comes_to(&self, account: &str, state: &str) -> Value {
+        eventually(&format!("{account} is {state}"), || async {
+            let shown = self.shown(account).await;
+            (shown["state"] == state).then_some(shown)
+        })
+        .await
+    }
+
+    /// Credentials in the order in which the fake upstream saw them.
+    pub(crate) fn credentials(&self) -> Vec<String> {
+        self.fake.seen().into_iter().map(|seen| seen.credential.unwrap_or_default()).collect()
+    }
+
     /// Waits until no request is open and everything is written, and gives the ledger, oldest first.
     pub(crate) async fn ledger(&self) -> Vec<Value> {
         eventually("every lease is freed", || async {

@@ -1,15 +1,19 @@
 //! What every test needs: a gateway under test, with a database and a fake upstream of its own.
 
 mod app;
+mod chance;
 mod database;
+mod raw;
 
 pub(crate) use app::{ADMIN_TOKEN, App, Instance};
+pub(crate) use chance::Chance;
 pub(crate) use database::Database;
+pub(crate) use raw::Raw;
 
 use std::{future::Future, time::Duration};
 
 /// How long a condition may take to come true before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` gives a value; asks again and again rather than sleeping for a guessed time.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
