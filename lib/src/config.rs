@@ -74,7 +74,7 @@ impl Environment {
     }
 
     fn first(&self, names: &[&str]) -> Option<&str> {
-        names.iter().find_map(|name| self.0.get(*name)).map(String::as_str).filter(|value| !value.is_empty())
+        names.iter().filter_map(|name| self.0.get(*name)).map(String::as_str).find(|value| !value.is_empty())
     }
 
     fn parse<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T> {
@@ -122,8 +122,8 @@ impl Config {
             encryption_keys.push(EncryptionKey::read("ENCRYPTION_KEY_PREVIOUS", previous)?);
         }
         Ok(Self {
-            migration_url: migration_url(env)?,
-            database_url,
+            migration_url: checked_database_url(migration_url(env)?)?,
+            database_url: checked_database_url(database_url)?,
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
@@ -160,6 +160,13 @@ impl EncryptionKey {
             None => Err(unset(format!("{name} is not 32 bytes in base64; make one with `openssl rand -base64 32`"))),
         }
     }
+}
+
+fn checked_database_url(url: Secret) -> Result<Secret> {
+    if url.expose().contains("//user:password@") {
+        return Err(unset("DATABASE_URL is a sample value; set it to your PostgreSQL's URL"));
+    }
+    Ok(url)
 }
 
 fn checked_admin_token(token: Secret) -> Result<Secret> {
@@ -214,12 +221,21 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_by_name() {
+        assert!(refused(("DATABASE_URL", "postgresql://user:password@host/database")).starts_with("DATABASE_URL"));
         assert!(refused(("ADMIN_TOKEN", "short")).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
+    }
+
+    #[test]
+    fn an_empty_value_is_none() {
+        let mut env = complete();
+        env.set("DATABASE_URL", "");
+        env.set("POSTGRES_URL", "postgres://other/gateway");
+        assert_eq!(Config::read(&env).unwrap().database_url.expose(), "postgres://other/gateway");
     }
 
     #[test]

@@ -138,6 +138,23 @@ impl Context {
         snapshot.key(&self.gateway.store, presented).await
     }
 
+    /// The issued key, if it allows what is asked. A remembered one that refuses is read again: it may have been changed.
+    pub(crate) async fn key_that(
+        &self,
+        presented: &PresentedKey,
+        allows: impl Fn(&ApiKey) -> Result<()>,
+    ) -> Result<(Arc<Snapshot>, Arc<ApiKey>)> {
+        let asked = Instant::now();
+        let snapshot = self.snapshot().await?;
+        let key = self.key(&snapshot, presented).await?;
+        if allows(&key).is_ok() {
+            return Ok((snapshot, key));
+        }
+        let snapshot = self.snapshot_since(asked).await?;
+        let key = self.key(&snapshot, presented).await?;
+        allows(&key).map(|()| (snapshot, key))
+    }
+
     fn refresh(&self) {
         let cx = self.clone();
         self.background.spawn(async move {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tokio_postgres::{
-    GenericClient, Row, Transaction,
+    Row,
     types::{Json, Type},
 };
 
-use super::{Change, Store, audit, fault};
+use super::{Change, Store, Transaction, audit};
 use crate::{
     error::{Error, Kind, Result},
     id::AccountId,
@@ -27,21 +27,20 @@ const COLUMNS: &str = "
 impl Store {
     /// Every account of every pool, oldest first.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        let sql = select(COLUMNS, " from accounts order by created_at, id");
-        let rows = self.work().await?.query_typed(&sql, &[]).await.map_err(fault)?;
+        let rows = self.rows(&select("order by id"), &[]).await?;
         rows.iter().map(account).collect()
     }
 
     /// One account.
     pub async fn account(&self, id: &AccountId) -> Result<Account> {
-        let client = self.work().await?;
-        find(&**client, id, "").await
+        let rows = self.rows(&select(ONE), &[(&id.as_str(), Type::TEXT)]).await?;
+        only(&rows, id)
     }
 
-    /// Adds an account.
-    pub async fn add_account(&self, new: &Account, actor: &str) -> Result<()> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
+    /// Adds an account. Answers it as it is kept.
+    pub async fn add_account(&self, new: &Account, actor: &str) -> Result<Account> {
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
         write(&transaction, new, "
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
@@ -49,15 +48,12 @@ impl Store {
                 requests_per_minute, tokens_per_minute, use_paid_overage, probe_at
             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
         ").await?;
-        let change = Change {
-            actor,
-            action: "account.create",
-            subject: new.id.as_str(),
-            before: None,
-            after: Some(new.settings()),
-        };
+        let change =
+            Change { actor, action: "account.create", subject: new.id.as_str(), before: None, after: Some(new.told()) };
         audit::write(&transaction, change).await?;
-        transaction.commit().await.map_err(fault)
+        let kept = find(&transaction, &new.id, "").await?;
+        transaction.commit().await?;
+        Ok(kept)
     }
 
     /// Changes an account; what `change` refuses is left as it was. Answers the account as it is now.
@@ -68,9 +64,9 @@ impl Store {
         action: &str,
         change: impl FnOnce(&mut Account) -> Result<()>,
     ) -> Result<Account> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
-        let before = find(&*transaction, id, " for update").await?;
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
+        let before = find(&transaction, id, " for update").await?;
         let mut after = before.clone();
         change(&mut after)?;
         write(
@@ -88,47 +84,31 @@ impl Store {
         )
         .await?;
         if after.cooling_families.is_empty() {
-            transaction
-                .execute_typed("delete from family_cooldowns where account_id = $1", &[(&id.as_str(), Type::TEXT)])
-                .await
-                .map_err(fault)?;
+            let sql = "delete from family_cooldowns where account_id = $1";
+            transaction.rows(sql, &[(&id.as_str(), Type::TEXT)]).await?;
         }
-        let told = Change {
-            actor,
-            action,
-            subject: id.as_str(),
-            before: Some(before.settings()),
-            after: Some(after.settings()),
-        };
+        let told =
+            Change { actor, action, subject: id.as_str(), before: Some(before.told()), after: Some(after.told()) };
         audit::write(&transaction, told).await?;
-        let changed = find(&*transaction, id, "").await?;
-        transaction.commit().await.map_err(fault)?;
+        let changed = find(&transaction, id, "").await?;
+        transaction.commit().await?;
         Ok(changed)
     }
 
     /// Removes an account and its credential; its ledger rows stay.
     pub async fn remove_account(&self, id: &AccountId, actor: &str) -> Result<()> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
-        let before = find(&*transaction, id, " for update").await?;
-        transaction
-            .execute_typed("delete from accounts where id = $1", &[(&id.as_str(), Type::TEXT)])
-            .await
-            .map_err(fault)?;
-        let change = Change {
-            actor,
-            action: "account.delete",
-            subject: id.as_str(),
-            before: Some(before.settings()),
-            after: None,
-        };
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
+        let before = find(&transaction, id, " for update").await?;
+        transaction.rows("delete from accounts where id = $1", &[(&id.as_str(), Type::TEXT)]).await?;
+        let change =
+            Change { actor, action: "account.delete", subject: id.as_str(), before: Some(before.told()), after: None };
         audit::write(&transaction, change).await?;
-        transaction.commit().await.map_err(fault)
+        transaction.commit().await
     }
 
     /// Keeps what an attempt's failure changed.
     pub async fn set_back(&self, id: &AccountId, family: &str, setback: &Setback, error: &str) -> Result<()> {
-        let client = self.work().await?;
         let id = id.as_str();
         match setback {
             Setback::Account(health) => {
@@ -138,20 +118,16 @@ impl Store {
                         probe_at = $7
                     where id = $1";
                 let failures = i32::try_from(health.failures).unwrap_or(i32::MAX);
-                client
-                    .execute_typed(
-                        sql,
-                        &[
-                            (&id, Type::TEXT),
-                            (&health.last.as_str(), Type::TEXT),
-                            (&health.reason, Type::TEXT),
-                            (&health.until, Type::TIMESTAMPTZ),
-                            (&failures, Type::INT4),
-                            (&error, Type::TEXT),
-                            (&health.probe_at, Type::TIMESTAMPTZ),
-                        ],
-                    )
-                    .await
+                let of = [
+                    (&id as _, Type::TEXT),
+                    (&health.last.as_str() as _, Type::TEXT),
+                    (&health.reason as _, Type::TEXT),
+                    (&health.until as _, Type::TIMESTAMPTZ),
+                    (&failures as _, Type::INT4),
+                    (&error as _, Type::TEXT),
+                    (&health.probe_at as _, Type::TIMESTAMPTZ),
+                ];
+                self.rows(sql, &of).await.map(drop)
             }
             Setback::Family { until } => {
                 let sql = "
@@ -165,11 +141,9 @@ impl Store {
                     (until as _, Type::TIMESTAMPTZ),
                     (&error as _, Type::TEXT),
                 ];
-                client.execute_typed(sql, &of).await
+                self.rows(sql, &of).await.map(drop)
             }
         }
-        .map_err(fault)?;
-        Ok(())
     }
 
     /// Keeps what an upstream reported of an account's limits, and whom it bills.
@@ -178,10 +152,8 @@ impl Store {
             update accounts
             set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
             where id = $1";
-        let client = self.work().await?;
         let of = [(&id.as_str() as _, Type::TEXT), (&Json(limits) as _, Type::JSONB), (&organization as _, Type::TEXT)];
-        client.execute_typed(sql, &of).await.map_err(fault)?;
-        Ok(())
+        self.rows(sql, &of).await.map(drop)
     }
 
     /// An account that is unwell and was not looked at for ten minutes; whoever gets it here is the one to check it.
@@ -197,7 +169,7 @@ impl Store {
                 for update skip locked
             )
             returning id";
-        let rows = self.work().await?.query_typed(sql, &[]).await.map_err(fault)?;
+        let rows = self.rows(sql, &[]).await?;
         match rows.first() {
             Some(row) => self.account(&AccountId::from(row.get::<_, String>(0))).await.map(Some),
             None => Ok(None),
@@ -210,19 +182,22 @@ impl Store {
             update accounts set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0,
                 last_checked_at = case when $2 then now() else last_checked_at end
             where id = $1";
-        let client = self.work().await?;
-        client.execute_typed(sql, &[(&id.as_str(), Type::TEXT), (&checked, Type::BOOL)]).await.map_err(fault)?;
-        Ok(())
+        self.rows(sql, &[(&id.as_str(), Type::TEXT), (&checked, Type::BOOL)]).await.map(drop)
     }
 }
 
-fn select(columns: &str, rest: &str) -> String {
-    ["select ", columns, rest].concat()
+const ONE: &str = "where id = $1";
+
+fn select(which: &str) -> String {
+    ["select ", COLUMNS, " from accounts ", which].concat()
 }
 
-async fn find(client: &impl GenericClient, id: &AccountId, lock: &str) -> Result<Account> {
-    let sql = select(COLUMNS, " from accounts where id = $1") + lock;
-    let rows = client.query_typed(&sql, &[(&id.as_str(), Type::TEXT)]).await.map_err(fault)?;
+async fn find(transaction: &Transaction<'_>, id: &AccountId, lock: &str) -> Result<Account> {
+    let rows = transaction.rows(&select(&[ONE, lock].concat()), &[(&id.as_str(), Type::TEXT)]).await?;
+    only(&rows, id)
+}
+
+fn only(rows: &[Row], id: &AccountId) -> Result<Account> {
     match rows.first() {
         Some(row) => account(row),
         None => Err(Error::new(Kind::NotFound, format!("there is no account {id}"))),
@@ -231,7 +206,7 @@ async fn find(client: &impl GenericClient, id: &AccountId, lock: &str) -> Result
 
 async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> Result<()> {
     transaction
-        .execute_typed(
+        .rows(
             sql,
             &[
                 (&account.id.as_str(), Type::TEXT),
@@ -261,8 +236,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
             ],
         )
         .await
-        .map_err(fault)?;
-    Ok(())
+        .map(drop)
 }
 
 fn account(row: &Row) -> Result<Account> {

@@ -1,14 +1,20 @@
 //! The gateway through its front door: a real server, a real PostgreSQL, and upstreams played by the fake.
 
-mod routing;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and its panic says where")]
+
 mod support;
 
 mod books;
 mod bytes;
+mod database;
 mod failover;
+mod files;
 mod keys;
 mod limits;
+mod manage;
 mod paths;
 mod refusals;
+mod routing;
 mod streams;
+mod tidy;
 mod walk;

@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use super::{Database, eventually};
+use super::{Database, eventually, logs};
 
 /// The operator's token of every gateway under test.
 pub(crate) const ADMIN_TOKEN: &str = "test-operator-0123456789abcdefghijk";
@@ -40,7 +40,11 @@ impl App {
 
     /// The same, with further environment variables.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        let database = Database::create().await;
+        Self::on(Database::create().await, variables).await
+    }
+
+    /// The same, on a database that is there.
+    pub(crate) async fn on(database: Database, variables: &[(&str, &str)]) -> Self {
         let instance = Instance::start(&database.url, variables).await;
         Self { database, fake: Fake::start().await, instance }
     }
@@ -124,6 +128,7 @@ impl App {
 impl Instance {
     /// A server on a free port.
     pub(crate) async fn start(database_url: &str, variables: &[(&str, &str)]) -> Self {
+        logs::listen();
         let mut env = Environment::from([
             ("DATABASE_URL", database_url.to_owned()),
             ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
