@@ -97,6 +97,10 @@ impl Health {
                     Scope::Family => Setback::Family { until },
                 }
             }
+            // What is out already is not brought back by a lesser fault of a request that was still under way.
+            Penalty::Overloaded | Penalty::Unreachable if self.state(now) != State::Ready => {
+                Setback::Account(Self { failures, ..self.clone() })
+            }
             Penalty::Overloaded | Penalty::Unreachable if failures < rules.failure_threshold => {
                 whole(State::Ready, None)
             }
@@ -189,6 +193,13 @@ mod tests {
             assert!(!health.is_due_for_probe(at(1_899)));
             assert_eq!(health.is_due_for_probe(at(1_900)), probe_at.is_some());
         }
+    }
+
+    #[test]
+    fn a_lesser_fault_leaves_a_graver_one_standing() {
+        let refused = Health { last: State::NeedsAuth, reason: Some("401".to_owned()), ..Health::ready() };
+        let after = refused.after(&Penalty::Overloaded, "529", &Cooldown::default(), at(1_000));
+        assert_eq!(after, Setback::Account(Health { failures: 1, ..refused }));
     }
 
     #[test]

@@ -70,11 +70,11 @@ pub struct Draft {
     pub session: Option<String>,
     /// The client's user agent, cut short.
     pub client: Option<String>,
-    /// Estimated prompt tokens.
-    pub input_tokens: u64,
+    /// Estimated prompt tokens; `None` where they cost nothing.
+    pub input_tokens: Option<u64>,
     /// What that much of a prompt costs.
     pub cost_micros: i64,
-    /// True: it is an estimate.
+    /// Whether the figures are an estimate.
     pub estimated: bool,
     /// Whether the model has no price of its own.
     pub unpriced: bool,

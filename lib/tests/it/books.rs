@@ -256,11 +256,11 @@ async fn two_hundred_mixed_requests_are_two_hundred_true_rows() {
     }
 }
 
-/// message_start only, then reset: the record has the prompt's figures and an estimated output. And so after every other
+/// `message_start` only, then reset: the record has the prompt's figures and an estimated output. And so after every other
 /// event: cut by the upstream, or left by the caller.
 #[tokio::test]
 async fn after_every_event_the_row_knows_what_was_said() {
-    const EVENTS: usize = 9;
+    const EVENTS: usize = 8;
     let (app, key) = App::ready().await;
     for events in 1..EVENTS {
         for leaves in [false, true] {
@@ -291,7 +291,7 @@ async fn after_every_event_the_row_knows_what_was_said() {
     }
 }
 
-/// message_delta raises the cache figures (web search), and the row has the raised ones.
+/// `message_delta` raises the cache figures (web search), and the row has the raised ones.
 #[tokio::test]
 async fn figures_that_a_search_raises_are_the_last_ones_said() {
     let (app, key) = App::ready().await;

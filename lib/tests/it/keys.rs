@@ -10,6 +10,9 @@ use crate::{
 
 const PROMPT: &str = r#"{"contents":[{"parts":[{"text":"hi"}]}]}"#;
 
+/// Path, query and headers.
+type Shown<'a> = (&'a str, String, &'a [(&'a str, String)]);
+
 /// All caller credentials are stripped when several are present, whichever of them is the key: both `x-api-key` and
 /// `Authorization` from the caller never reach the upstream, and `?key=` is never in its URL.
 #[tokio::test]
@@ -17,7 +20,7 @@ async fn the_key_is_taken_from_every_place_and_goes_no_further() {
     let (app, key) = App::ready().await;
     let bearer = |word: &str| format!("{word} {key}");
     let (messages, generate) = ("/v1/messages?beta=true", "/v1beta/models/gemini-2.5-pro:generateContent");
-    let cases: &[(&str, String, &[(&str, String)])] = &[
+    let cases: &[Shown<'_>] = &[
         (messages, String::new(), &[("x-api-key", key.clone())]),
         (messages, String::new(), &[("Authorization", bearer("Bearer"))]),
         (messages, String::new(), &[("authorization", bearer("bEaReR"))]),

@@ -1,6 +1,10 @@
 //! What holds across requests and across instances: shares, tiers, caps, and changes of keys and accounts.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use fake_upstream::{Answer, Before, Script};
 use futures_util::future::join_all;
@@ -8,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, eventually},
+    support::{App, Instance, eventually},
     walk::hello,
 };
 
@@ -57,9 +61,9 @@ async fn a_lower_tier_serves_only_when_the_higher_is_full_or_away() {
     let key = app.key(json!({})).await;
     for _ in 0..6 {
         assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+        app.ledger().await;
     }
     assert_eq!(counted(app.credentials()), [("sk-ant-high".to_owned(), 6)].into());
-    app.ledger().await;
     app.fake.clear();
     app.fake.script(Script::always(Answer::after(Before::Held)).of("sk-ant-high"));
     let calls = join_all((0..5).map(|_| app.instance.messages(&key, hello(false)).send()));
@@ -122,6 +126,21 @@ async fn a_keys_cap_holds_across_instances() {
     three_at_most(json!({}), json!({ "limits": { "max_in_flight": 3 } }), "max_in_flight").await;
 }
 
+/// A request that has ended may hold its lease for a moment longer than its caller can tell.
+#[tokio::test]
+async fn one_at_a_time_means_one_after_the_other() {
+    let app = App::start().await;
+    app.account("anthropic", "sk-ant-one", json!({ "max_in_flight": 1 })).await;
+    app.account("gemini", "AIza-one", json!({})).await;
+    let key = app.key(json!({})).await;
+    let narrow = app.key(json!({ "limits": { "max_in_flight": 1 } })).await;
+    for _ in 0..25 {
+        assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+        let call = app.instance.gemini(&narrow, "gemini-2.5-pro:generateContent", "{}");
+        assert_ne!(call.send().await.unwrap().status(), 429);
+    }
+}
+
 /// A revoked key is refused on the very next request, on every instance.
 #[tokio::test]
 async fn a_revoked_key_is_out_everywhere_at_once() {
@@ -165,9 +184,15 @@ async fn a_changed_account_is_used_as_it_now_is_everywhere() {
     let two = app.account("anthropic", "sk-ant-two", json!({ "priority": 1 })).await;
     let key = app.key(json!({})).await;
     let neighbour = app.neighbour().await;
+    // A session that had to move has moved for good, so each call is a session of its own.
+    let session = AtomicU32::new(0);
+    let call = |instance: &Instance| {
+        let session = session.fetch_add(1, Ordering::Relaxed).to_string();
+        instance.messages(&key, hello(false)).header("x-claude-code-session-id", session).send()
+    };
     let next = async || {
         app.fake.clear();
-        let answer = neighbour.messages(&key, hello(false)).send().await.unwrap();
+        let answer = call(&neighbour).await.unwrap();
         let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
         (status, app.credentials().concat(), text)
     };
@@ -183,10 +208,10 @@ async fn a_changed_account_is_used_as_it_now_is_everywhere() {
     let path = format!("/api/accounts/{one}");
     // A new credential, a moment after the neighbour has read the old one.
     let fresh = app.neighbour().await;
-    assert_eq!(fresh.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+    assert_eq!(call(&fresh).await.unwrap().status(), 200);
     let credential = json!({ "credential": { "kind": "api_key", "api_key": "sk-ant-new" } });
     app.instance.manage(Method::PATCH, &path, Some(credential)).await;
     app.fake.clear();
-    assert_eq!(fresh.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+    assert_eq!(call(&fresh).await.unwrap().status(), 200);
     assert_eq!(app.credentials(), ["sk-ant-new"]);
 }

@@ -12,6 +12,7 @@ mod files;
 mod keys;
 mod limits;
 mod manage;
+mod meters;
 mod paths;
 mod refusals;
 mod routing;

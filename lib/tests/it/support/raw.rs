@@ -47,7 +47,7 @@ impl Raw {
     }
 
     /// Everything up to the connection's end.
-    pub(crate) async fn to_end(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         while self.more().await {}
         self.seen()
     }
