@@ -125,7 +125,7 @@ fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalt
 fn recover(cx: &Context, account: &Account) {
     let (cx_then, id) = (cx.clone(), account.id.clone());
     cx.background.spawn(async move {
-        if let Err(error) = cx_then.gateway.store.recover(&id, false).await {
+        if let Err(error) = cx_then.gateway.store.recover(&id).await {
             tracing::error!(account = %id, %error, "an account's recovery could not be kept");
         }
     });

@@ -46,7 +46,7 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
         Err(reason) => (None, Some(Penalty::Unreachable), reason),
     };
     match &penalty {
-        None => store.recover(&account.id, true).await?,
+        None => store.note_good_check(&account.id).await?,
         Some(penalty) => {
             let setback = account.health.after(penalty, &message, &Cooldown::default(), clock::now());
             store.set_back(&account.id, "", &setback, &message).await?;

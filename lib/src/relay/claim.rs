@@ -47,7 +47,7 @@ pub(super) async fn next_account(
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
         let mut outcome = Err(Refused::AccountsBusy);
         for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
-            let (claimed, claimed_outcome) = claim_to_the_end(cx, open, claim(arrival, accounts)).await;
+            let (claimed, claimed_outcome) = claim_to_the_end(cx, arrival, open, claim(arrival, accounts)).await;
             let Some(claimed) = claimed else { return (None, Err(Error::internal("a claim broke off"))) };
             open = claimed;
             outcome = match claimed_outcome {
@@ -93,14 +93,15 @@ pub(super) async fn next_account(
 /// travels with the claim, and is settled when nobody takes it back.
 async fn claim_to_the_end(
     cx: &Context,
+    arrival: &Arrival,
     mut open: Open,
     claim: Claim,
 ) -> (Option<Open>, Result<Result<Granted, Refused>>) {
-    let gateway = Arc::clone(&cx.gateway);
+    let (gateway, snapshot) = (Arc::clone(&cx.gateway), Arc::clone(&arrival.snapshot));
     let claiming = tokio::spawn(async move {
         let outcome = gateway.store.claim(claim).await;
         if let Ok(Ok(granted)) = &outcome {
-            open.granted(granted);
+            open.granted(granted, snapshot);
         }
         (open, outcome)
     });

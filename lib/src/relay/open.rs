@@ -46,7 +46,7 @@ pub(super) struct Open {
     meter: Option<Box<dyn Meter>>,
     /// The service tier that the answer's headers name.
     tier: Option<Tier>,
-    /// Prices as they were when the request came.
+    /// Prices as they were when an account was taken.
     snapshot: Arc<Snapshot>,
     tell: Option<oneshot::Sender<Record>>,
 }
@@ -72,7 +72,8 @@ impl Open {
     }
 
     /// An account is taken.
-    pub(super) fn granted(&mut self, granted: &Granted) {
+    pub(super) fn granted(&mut self, granted: &Granted, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
         self.granted = true;
         self.admitted.get_or_insert_with(|| self.began.elapsed());
         self.record.account_id = granted.account.clone();

@@ -156,13 +156,13 @@ impl Store {
         self.rows(sql, &of).await.map(drop)
     }
 
-    /// An account that is unwell and was not looked at for ten minutes; whoever gets it here is the one to check it.
+    /// An account whose credential was refused, and that was not looked at for ten minutes; whoever gets it here is the one to check it.
     pub async fn due_check(&self) -> Result<Option<Account>> {
         let sql = "
             update accounts set last_checked_at = now()
             where id = (
                 select id from accounts
-                where health in ('needs_auth', 'exhausted') and not paused
+                where health = 'needs_auth' and not paused
                   and coalesce(last_checked_at, updated_at) < now() - interval '10 minutes'
                 order by last_checked_at nulls first
                 limit 1
@@ -176,13 +176,24 @@ impl Store {
         }
     }
 
-    /// An account that had failed has served: nothing is wrong with it now. A check is noted as one.
-    pub async fn recover(&self, id: &AccountId, checked: bool) -> Result<()> {
+    /// An account that had failed has served: nothing is wrong with it now.
+    pub async fn recover(&self, id: &AccountId) -> Result<()> {
         let sql = "
-            update accounts set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0,
-                last_checked_at = case when $2 then now() else last_checked_at end
+            update accounts
+            set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0
             where id = $1";
-        self.rows(sql, &[(&id.as_str(), Type::TEXT), (&checked, Type::BOOL)]).await.map(drop)
+        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
+    }
+
+    /// A check went well, which proves that the credential is good; of limits and credit it proves nothing.
+    pub async fn note_good_check(&self, id: &AccountId) -> Result<()> {
+        let sql = "
+            update accounts
+            set last_checked_at = now(),
+                health_reason = case when health = 'needs_auth' then null else health_reason end,
+                health = case when health = 'needs_auth' then 'ready' else health end
+            where id = $1";
+        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
     }
 }
 
