@@ -48,18 +48,20 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     open.sent();
     let patience = arrival.policy().patience.first_byte();
     let answer = timeout(patience, async {
-        let response = cx
-            .gateway
-            .upstream
-            .send(outgoing, arrival.policy().patience.connect())
-            .await
-            .map_err(|error| cause(&error))?;
-        hold::hold(response, &arrival.demand).await
+        let response = cx.gateway.upstream.send(outgoing, arrival.policy().patience.connect()).await;
+        match response {
+            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::sent),
+            // Without a connection nothing was sent, and nothing can have been charged.
+            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect() }),
+        }
     });
     let (held, verdict) = match answer.await {
         Ok(Ok(held)) => held,
-        Ok(Err(reason)) => return unreachable(cx, arrival, account, open, (reason, began)),
-        Err(_) => return unreachable(cx, arrival, account, open, ("no answer in time".to_owned(), began)),
+        Ok(Err(unanswered)) => return unreachable(cx, arrival, account, open, (unanswered, began)),
+        Err(_) => {
+            let unanswered = Unanswered::sent("no answer in time".to_owned());
+            return unreachable(cx, arrival, account, open, (unanswered, began));
+        }
     };
     let status = Some(held.status.as_u16());
     learn(cx, account, &held.headers);
@@ -83,15 +85,31 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     }
 }
 
+/// Why there was no answer.
+struct Unanswered {
+    reason: String,
+    /// Whether the upstream may have seen the request.
+    sent: bool,
+}
+
+impl Unanswered {
+    fn sent(reason: String) -> Self {
+        Self { reason, sent: true }
+    }
+}
+
 fn unreachable(
     cx: &Context,
     arrival: &Arrival,
     account: &Account,
     open: &mut Open,
-    (reason, began): (String, Instant),
+    (unanswered, began): (Unanswered, Instant),
 ) -> Outcome {
     open.attempted(&account.id, Penalty::Unreachable.name(), None, began.elapsed());
-    set_back(cx, arrival, account, &Penalty::Unreachable, reason);
+    if unanswered.sent {
+        open.unanswered();
+    }
+    set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
     Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }
 }
 

@@ -17,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use crate::{
     access::{ApiKey, PresentedKey},
@@ -25,7 +26,7 @@ use crate::{
     http::Response,
     id::{AccountId, RequestId},
     pool::{Account, Policy},
-    protocol::{Demand, Penalty, Protocol},
+    protocol::{Demand, Operation, Penalty, Protocol},
 };
 
 pub(crate) use check::check;
@@ -34,6 +35,8 @@ use attempt::Outcome;
 use hold::Held;
 use open::Open;
 
+/// The pause before accounts that were all overloaded are asked once more.
+const BACKOFF: Duration = Duration::from_millis(750);
 /// An upstream that failed is worth asking again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
@@ -69,6 +72,11 @@ impl Arrival {
         self.demand.family().map_or_else(String::new, |family| family.as_str().to_owned())
     }
 
+    /// Whether sending it twice does no harm: a call that makes something at the upstream must not make it twice.
+    fn may_be_repeated(&self) -> bool {
+        self.demand.operation != Operation::Other || self.method == Method::GET
+    }
+
     fn session(&self) -> Option<String> {
         self.demand.session.as_ref().map(|session| session.under(&self.key.id))
     }
@@ -81,7 +89,8 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
     let mut open = Open::new(cx, &arrival);
-    while tried.len() < arrival.policy().max_attempts.0 as usize {
+    let mut backed_off = false;
+    while open.attempts() < arrival.policy().max_attempts.0 as usize {
         let (claimed, account) = claim::next_account(cx, &mut arrival, open, &tried).await;
         let account = match (claimed, account) {
             (Some(claimed), Ok(account)) => {
@@ -91,14 +100,27 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
             // Nobody is left: what an account answered says more than that.
             (Some(claimed), Err(_)) if telling.is_some() => {
                 open = claimed;
-                break;
+                if backed_off || !telling.as_ref().is_some_and(Telling::may_pass) || !arrival.may_be_repeated() {
+                    break;
+                }
+                // Everyone was asked, and an overload may be over in a moment: each account gets one more chance.
+                backed_off = true;
+                tried.clear();
+                sleep(BACKOFF).await;
+                continue;
             }
             (_, refused) => return Err(refused.err().unwrap_or_else(|| Error::internal("a claim was lost"))),
         };
         tried.push(account.id.clone());
         match attempt::attempt(cx, &arrival, &account, &mut open).await {
             Outcome::Committed(held) => return Ok(body::answer(&arrival, &account, held, open)),
-            Outcome::Elsewhere { penalty, held } => telling = Some(Telling::of(telling, account, penalty, held)),
+            Outcome::Elsewhere { penalty, held } => {
+                let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);
+                telling = Some(Telling::of(telling, account, penalty, held));
+                if !go_on {
+                    break;
+                }
+            }
         }
     }
     match telling {
@@ -119,18 +141,38 @@ struct Telling {
     held: Option<Held>,
 }
 
+/// The weight of an attempt that got no answer.
+const NO_ANSWER: u8 = 0;
+/// The weight of an overloaded upstream's answer.
+const OVERLOADED: u8 = 3;
+
 impl Telling {
     fn of(before: Option<Self>, account: Account, penalty: Option<Penalty>, held: Option<Held>) -> Self {
         let weight = match (&held, penalty) {
-            (None, _) => 0,
+            (None, _) => NO_ANSWER,
             (Some(_), Some(Penalty::NeedsAuth | Penalty::Exhausted { .. })) => 1,
             (Some(_), None) => 2,
-            (Some(_), Some(Penalty::Overloaded | Penalty::Unreachable)) => 3,
+            (Some(_), Some(Penalty::Overloaded | Penalty::Unreachable)) => OVERLOADED,
             (Some(_), Some(Penalty::RateLimited { .. })) => 4,
         };
         match before {
             Some(before) if before.weight > weight => before,
             _ => Self { account, weight, held },
+        }
+    }
+
+    /// Whether it tells of something that may be over in a moment.
+    fn may_pass(&self) -> bool {
+        matches!(self.weight, NO_ANSWER | OVERLOADED)
+    }
+}
+
+impl Penalty {
+    /// Whether the upstream has refused before doing anything, so that the request can be made elsewhere in any case.
+    fn proves_nothing_was_done(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Exhausted { .. } | Self::NeedsAuth => true,
+            Self::Overloaded | Self::Unreachable => false,
         }
     }
 }

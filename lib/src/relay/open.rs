@@ -39,8 +39,10 @@ pub(super) struct Open {
     granted: bool,
     /// From the arrival to the first claim that was granted.
     admitted: Option<Duration>,
-    /// Whether an upstream may have seen the request.
-    sent: bool,
+    /// Whether an upstream is at work on it.
+    at_work: bool,
+    /// Whether an upstream went away without a word, and may have charged for what it did.
+    unanswered: bool,
     /// The status is final; until then a drop means that the caller hung up.
     ended: bool,
     meter: Option<Box<dyn Meter>>,
@@ -62,7 +64,8 @@ impl Open {
             unsaid: unsaid(arrival),
             granted: false,
             admitted: None,
-            sent: false,
+            at_work: false,
+            unanswered: false,
             ended: false,
             meter: None,
             tier: None,
@@ -82,7 +85,7 @@ impl Open {
 
     /// The request is about to leave: from here on an upstream may charge for it.
     pub(super) fn sent(&mut self) {
-        self.sent = true;
+        self.at_work = true;
     }
 
     /// An attempt is decided.
@@ -95,10 +98,12 @@ impl Open {
     ) {
         let took_ms = millis(took);
         self.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms });
-        if verdict != "delivered" {
-            // An upstream that refused has charged nothing.
-            self.sent = false;
-        }
+        self.at_work = false;
+    }
+
+    /// The upstream went away without a word after the request had been sent.
+    pub(super) fn unanswered(&mut self) {
+        self.unanswered = true;
     }
 
     /// Attempts so far.
@@ -177,8 +182,8 @@ impl Open {
         }
         let (mut usage, model) = match tally {
             Some(Tally { usage, model, .. }) => (usage, model),
-            // The caller hung up while an upstream was at work, and what it used nobody will ever say.
-            None if self.sent && !self.ended => (self.unsaid.take(), None),
+            // An upstream was at work when the caller hung up, or went away: what it used nobody will ever say.
+            None if self.at_work || self.unanswered => (self.unsaid.take(), None),
             None => (None, None),
         };
         self.record.served_model = model;

@@ -176,12 +176,12 @@ impl Store {
         }
     }
 
-    /// An account that had failed has served: nothing is wrong with it now.
+    /// An account that had failed has served: nothing is wrong with it now. A credential that was refused since stays so.
     pub async fn recover(&self, id: &AccountId) -> Result<()> {
         let sql = "
             update accounts
             set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0
-            where id = $1";
+            where id = $1 and health <> 'needs_auth'";
         self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
     }
 

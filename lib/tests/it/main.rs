@@ -4,6 +4,7 @@
 
 mod support;
 
+mod again;
 mod books;
 mod bytes;
 mod database;

@@ -117,6 +117,9 @@ async fn faults_in_a_row_cool_an_account_and_a_good_answer_forgives_them() {
     let app = App::start().await;
     let account = app.account("anthropic", "sk-ant-one", json!({})).await;
     let key = app.key(json!({})).await;
+    // One attempt, so that every fault is seen.
+    let policy = json!({ "max_attempts": 1 });
+    app.instance.manage(reqwest::Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
     let failures = format!("select failures from accounts where id = '{account}'");
     let become_ = async |expect: i64| {
         let there = || async { (app.database.number(&failures).await == expect).then_some(()) };
