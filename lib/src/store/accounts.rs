@@ -20,6 +20,7 @@ const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
     created_at, updated_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
+    credential_expires_at, credential_version, entitled,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
      where f.account_id = accounts.id and f.until > now()) as cooling_families";
@@ -46,8 +47,9 @@ impl Store {
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
                 max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
-                requests_per_minute, tokens_per_minute, use_paid_overage
-            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+                requests_per_minute, tokens_per_minute, use_paid_overage, credential_expires_at, entitled
+            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                $24, $25)
         ").await?;
         let change = Change {
             actor,
@@ -82,7 +84,7 @@ impl Store {
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
                 created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23,
-                updated_at = now()
+                credential_expires_at = $24, entitled = $25, updated_at = now()
             where id = $1
         ",
         )
@@ -235,6 +237,8 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.requests_per_minute, Type::INT4),
                 (&account.tokens_per_minute, Type::INT4),
                 (&account.use_paid_overage, Type::BOOL),
+                (&account.credential_expires_at, Type::TIMESTAMPTZ),
+                (&account.entitled, Type::BOOL),
             ],
         )
         .await
@@ -253,6 +257,9 @@ fn account(row: &Row) -> Result<Account> {
         sealed: row.get("credential"),
         credential_kind: row.get("credential_kind"),
         credential_hint: row.get("credential_hint"),
+        credential_expires_at: row.get("credential_expires_at"),
+        credential_version: row.get("credential_version"),
+        entitled: row.get("entitled"),
         priority: row.get("priority"),
         weight: row.get("weight"),
         max_in_flight: row.get("max_in_flight"),

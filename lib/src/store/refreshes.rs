@@ -1,0 +1,142 @@
+//! Refreshes of credentials: one instance at a time has the turn, and what it got is stored before anybody uses it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::types::Type;
+
+use super::{Store, fault};
+use crate::{error::Result, id::AccountId};
+
+/// A credential as one moment knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    /// Whose it is.
+    pub(crate) account: AccountId,
+    /// Which one of that account's.
+    pub(crate) number: i64,
+}
+
+/// What asking for the turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is ours. `interrupted`: a refresh before this one was begun, and its answer was never stored.
+    Ours { interrupted: bool },
+    /// Another one has it.
+    Busy,
+    /// A try failed moments ago.
+    Resting,
+    /// There is a newer credential, or the account is gone.
+    Newer,
+}
+
+/// A new credential, sealed.
+#[derive(Debug)]
+pub(crate) struct Replacement<'a> {
+    /// The sealed credential.
+    pub(crate) sealed: &'a [u8],
+    /// The last four characters of its secret.
+    pub(crate) hint: &'a str,
+    /// When it ends.
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Takes the turn for `turn` long, if nobody has it and the credential is still of this version.
+    pub(crate) async fn begin_refresh(&self, of: &Version, holder: &str, turn: Duration) -> Result<Turn> {
+        let sql = "select begin_refresh($1, $2, $3, $4)";
+        let client = self.work().await?;
+        let rows = client
+            .query_typed(
+                sql,
+                &[
+                    (&of.account.as_str(), Type::TEXT),
+                    (&of.number, Type::INT8),
+                    (&holder, Type::TEXT),
+                    (&turn.as_secs_f64(), Type::FLOAT8),
+                ],
+            )
+            .await
+            .map_err(fault)?;
+        Ok(match rows[0].get(0) {
+            "mine" => Turn::Ours { interrupted: false },
+            "again" => Turn::Ours { interrupted: true },
+            "busy" => Turn::Busy,
+            "resting" => Turn::Resting,
+            _ => Turn::Newer,
+        })
+    }
+
+    /// Stores a new credential in the place of this version and ends the turn. A login that works again is out of
+    /// `needs_auth`. When another one was stored first, that one stays.
+    pub(crate) async fn keep_refreshed(&self, of: &Version, new: &Replacement<'_>) -> Result<()> {
+        let sql = "
+            with kept as (
+                update accounts set
+                    credential = $3, credential_hint = $4, credential_expires_at = $5,
+                    health_reason = case when health = 'needs_auth' then null else health_reason end,
+                    failures = case when health = 'needs_auth' then 0 else failures end,
+                    health = case when health = 'needs_auth' then 'ready' else health end
+                where id = $1 and credential_version = $2
+                returning id
+            )
+            delete from refreshes r using kept where r.account_id = kept.id";
+        let client = self.work().await?;
+        client
+            .execute_typed(
+                sql,
+                &[
+                    (&of.account.as_str(), Type::TEXT),
+                    (&of.number, Type::INT8),
+                    (&new.sealed, Type::BYTEA),
+                    (&new.hint, Type::TEXT),
+                    (&new.expires_at, Type::TIMESTAMPTZ),
+                ],
+            )
+            .await
+            .map_err(fault)?;
+        Ok(())
+    }
+
+    /// Gives the turn back after a failure that is to be tried again, no sooner than after `rest`. `unanswered`: whether a
+    /// refresh token may have been used up without anybody having got what it was given for.
+    pub(crate) async fn rest_refresh(
+        &self,
+        of: &Version,
+        holder: &str,
+        rest: Duration,
+        unanswered: bool,
+    ) -> Result<()> {
+        let sql = "
+            update refreshes
+            set holder = null, until = clock_timestamp() + make_interval(secs => $4), unanswered = $5
+            where account_id = $1 and version = $2 and holder = $3";
+        let client = self.work().await?;
+        client
+            .execute_typed(
+                sql,
+                &[
+                    (&of.account.as_str(), Type::TEXT),
+                    (&of.number, Type::INT8),
+                    (&holder, Type::TEXT),
+                    (&rest.as_secs_f64(), Type::FLOAT8),
+                    (&unanswered, Type::BOOL),
+                ],
+            )
+            .await
+            .map_err(fault)?;
+        Ok(())
+    }
+
+    /// Takes an account out because its credential of this version is no longer good. A newer one is given its chance.
+    pub(crate) async fn credential_ended(&self, of: &Version, reason: &str) -> Result<()> {
+        let sql = "
+            update accounts
+            set health = 'needs_auth', health_reason = $3, health_until = null, failures = failures + 1, last_error = $3
+            where id = $1 and credential_version = $2";
+        let client = self.work().await?;
+        let of = [(&of.account.as_str() as _, Type::TEXT), (&of.number as _, Type::INT8), (&reason as _, Type::TEXT)];
+        client.execute_typed(sql, &of).await.map_err(fault)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+-- Logins: when the access token ends, and who is fetching the next one.
+
+alter table accounts
+    add column credential_expires_at timestamptz,
+    -- Rises with every new credential. A refresh does not change the settings' revision: an instance learns of it when the
+    -- token that it knows is about to end, or is refused.
+    add column credential_version bigint not null default 1,
+    -- The operator's statement that the provider's terms allow this login to be used this way.
+    add column entitled boolean not null default false;
+
+create function count_credential() returns trigger language plpgsql as $$
+begin
+    new.credential_version := old.credential_version + 1;
+    return new;
+end
+$$;
+
+-- Whoever writes it, a new credential has a new version, and so is never taken for the one before.
+create trigger count_credential before update of credential on accounts
+for each row when (new.credential is distinct from old.credential) execute function count_credential();
+
+-- A refresh that is under way, rests after a failure, or was begun and never finished.
+create table refreshes (
+    account_id  text primary key references accounts (id) on delete cascade,
+    -- The version of the credential that is to be replaced; a row of another version says nothing any more.
+    version     bigint not null,
+    -- Whose turn it is; null: nobody's, the last try failed.
+    holder      text,
+    -- The end of the turn, or of the rest.
+    until       timestamptz not null,
+    -- A refresh token may have been sent and the answer was not kept: if it was good for one use, it is used up.
+    unanswered  boolean not null
+);
+
+-- Takes the turn to refresh an account's credential, if it still has the version that the caller knows. Answers:
+--   mine · again (mine, and a refresh before this one was never answered) · busy · resting · newer (or the account is gone)
+create function begin_refresh(account text, known bigint, who text, seconds double precision)
+returns text language plpgsql as $$
+declare
+    current bigint;
+    before refreshes;
+begin
+    -- Locked against the transaction that stores a new credential, so that no turn is taken on one that is already old.
+    select credential_version into current from accounts where id = account for no key update;
+    if current is distinct from known then
+        return 'newer';
+    end if;
+    select * into before from refreshes where account_id = account and version = known;
+    if before.until > clock_timestamp() then
+        return case when before.holder is null then 'resting' else 'busy' end;
+    end if;
+    insert into refreshes values (account, known, who, clock_timestamp() + make_interval(secs => seconds), true)
+    on conflict (account_id) do update set
+        version = excluded.version, holder = excluded.holder, until = excluded.until, unanswered = true;
+    return case when before.unanswered then 'again' else 'mine' end;
+end
+$$;
