@@ -82,6 +82,17 @@ fn first_event_verdict(
 }
 
 impl Held {
+    /// Whether the upstream says that an access token has ended. Every 401 does; a 403 says it in so many words.
+    pub(super) fn refuses_token(&self) -> bool {
+        let says = |phrase: &[u8]| self.error.windows(phrase.len()).any(|part| part.eq_ignore_ascii_case(phrase));
+        match self.status {
+            StatusCode::UNAUTHORIZED => true,
+            StatusCode::FORBIDDEN => says(b"token_expired") || says(b"token has expired"),
+            // A stream whose first event is an error has the status of a stream.
+            status => status.is_success() && says(b"authentication_error"),
+        }
+    }
+
     /// What the upstream gave as the reason, in one line.
     pub(super) fn reason(&self) -> String {
         #[derive(Deserialize)]

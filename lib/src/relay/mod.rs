@@ -7,6 +7,7 @@ mod claim;
 mod flow;
 mod hold;
 mod open;
+mod refresh;
 
 use std::{
     sync::Arc,
@@ -77,6 +78,7 @@ impl Arrival {
 /// what was claimed is settled.
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
     cx.reap_when_due();
+    refresh::when_due(cx, &arrival.snapshot);
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
     let mut open = Open::new(cx, &arrival);
@@ -95,7 +97,7 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
             (_, refused) => return Err(refused.err().unwrap_or_else(|| Error::internal("a claim was lost"))),
         };
         tried.push(account.id.clone());
-        match attempt::attempt(cx, &arrival, &account, &mut open).await {
+        match refresh::attempt(cx, &arrival, &account, &mut open).await {
             Outcome::Committed(held) => return Ok(body::answer(&arrival, &account, held, open)),
             Outcome::Elsewhere { penalty, held } => telling = Some(Telling::of(telling, account, penalty, held)),
         }
