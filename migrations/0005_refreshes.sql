@@ -26,16 +26,21 @@ create table refreshes (
     version     bigint not null,
     -- Whose turn it is; null: nobody's, the last try failed.
     holder      text,
-    -- The end of the turn, or of the rest.
+    -- The end of the turn, or of the rest after a failure.
     until       timestamptz not null,
     -- A refresh token may have been sent and the answer was not kept: if it was good for one use, it is used up.
-    unanswered  boolean not null
+    unanswered  boolean not null,
+    -- Why the last try failed, and whether that was its last word.
+    failure     text,
+    ended       boolean not null default false
 );
 
--- Takes the turn to refresh an account's credential, if it still has the version that the caller knows. Answers:
---   mine · again (mine, and a refresh before this one was never answered) · busy · resting · newer (or the account is gone)
+-- Takes the turn to refresh an account's credential, if it still has the version that the caller knows. The turn is:
+--   mine · again (mine, and a refresh before this one was never answered) · busy · newer (or the account is gone)
+--   resting and ended, with the failure of moments ago: try later, or somebody has to log in again
 create function begin_refresh(account text, known bigint, who text, seconds double precision)
-returns text language plpgsql as $$
+returns table (turn text, failure text) language plpgsql as $$
+#variable_conflict use_column
 declare
     current bigint;
     before refreshes;
@@ -43,15 +48,20 @@ begin
     -- Locked against the transaction that stores a new credential, so that no turn is taken on one that is already old.
     select credential_version into current from accounts where id = account for no key update;
     if current is distinct from known then
-        return 'newer';
+        return query select 'newer', null;
+        return;
     end if;
-    select * into before from refreshes where account_id = account and version = known;
+    select r.* into before from refreshes r where r.account_id = account and r.version = known;
     if before.until > clock_timestamp() then
-        return case when before.holder is null then 'resting' else 'busy' end;
+        return query select
+            case when before.holder is not null then 'busy' when before.ended then 'ended' else 'resting' end,
+            before.failure;
+        return;
     end if;
     insert into refreshes values (account, known, who, clock_timestamp() + make_interval(secs => seconds), true)
     on conflict (account_id) do update set
-        version = excluded.version, holder = excluded.holder, until = excluded.until, unanswered = true;
-    return case when before.unanswered then 'again' else 'mine' end;
+        version = excluded.version, holder = excluded.holder, until = excluded.until, unanswered = true,
+        failure = null, ended = false;
+    return query select case when before.unanswered then 'again' else 'mine' end, null;
 end
 $$;

@@ -38,7 +38,13 @@ pub(crate) struct Renewals {
 #[derive(Default)]
 struct Place {
     newest: Option<Account>,
-    underway: Option<Shared<BoxFuture<'static, Renewed>>>,
+    underway: Option<Underway>,
+}
+
+/// A renewal of one version of a credential; whoever comes for the same shares it.
+struct Underway {
+    version: i64,
+    renewed: Shared<BoxFuture<'static, Renewed>>,
 }
 
 impl Renewals {
@@ -56,24 +62,27 @@ impl Renewals {
         })
     }
 
-    /// The renewal of an account that is under way, or the one that `begin` begins, which ends with [`Renewals::done`].
+    /// The renewal of an account's credential that is under way, or the one that `begin` begins, which ends with
+    /// [`Renewals::done`].
     pub(crate) fn join(
         &self,
-        id: &AccountId,
+        known: &Account,
         begin: impl FnOnce() -> BoxFuture<'static, Renewed>,
     ) -> Shared<BoxFuture<'static, Renewed>> {
         let mut places = self.places();
-        let place = places.entry(id.clone()).or_default();
+        let underway = &mut places.entry(known.id.clone()).or_default().underway;
         // One whose task was dropped has ended without a word.
-        place.underway.take_if(|underway| underway.peek().is_some());
-        place.underway.get_or_insert_with(|| begin().shared()).clone()
+        let of_use = |it: &Underway| it.version == known.credential_version && it.renewed.peek().is_none();
+        underway.take_if(|underway| !of_use(underway));
+        let begun = || Underway { version: known.credential_version, renewed: begin().shared() };
+        underway.get_or_insert_with(begun).renewed.clone()
     }
 
     /// Whoever asks next begins anew, with what this renewal got.
-    pub(crate) fn done(&self, id: &AccountId, renewed: &Renewed) {
+    pub(crate) fn done(&self, known: &Account, renewed: &Renewed) {
         let mut places = self.places();
-        let place = places.entry(id.clone()).or_default();
-        place.underway = None;
+        let place = places.entry(known.id.clone()).or_default();
+        place.underway.take_if(|underway| underway.version == known.credential_version);
         if let Ok(Some(account)) = renewed {
             place.newest = Some(account.clone());
         }

@@ -29,7 +29,7 @@ use crate::{
     protocol::Penalty,
     random,
     secret::Secret,
-    store::{Replacement, Turn, Version},
+    store::{Failure, Replacement, Turn, Version},
     upstream::oauth::{self, Denied, Grant},
 };
 
@@ -119,7 +119,7 @@ pub(super) fn when_due(cx: &Context, snapshot: &Snapshot) {
     for account in due.take(MOST_AT_ONCE) {
         let known = cx.gateway.renewals.newer(account).unwrap_or_else(|| account.clone());
         if ends_within(&known, AHEAD, now) {
-            drop(cx.gateway.renewals.join(&known.id, || begin(cx, &known)));
+            drop(cx.gateway.renewals.join(&known, || begin(cx, &known)));
         }
     }
 }
@@ -132,7 +132,7 @@ fn ends_within(account: &Account, time: Duration, now: Timestamp) -> bool {
 pub(super) async fn renew(cx: &Context, known: &Account) -> Renewed {
     match cx.gateway.renewals.newer(known) {
         Some(newer) => Ok(Some(newer)),
-        None => cx.gateway.renewals.join(&known.id, || begin(cx, known)).await,
+        None => cx.gateway.renewals.join(known, || begin(cx, known)).await,
     }
 }
 
@@ -144,7 +144,7 @@ fn begin(cx: &Context, known: &Account) -> BoxFuture<'static, Renewed> {
         if let Err(unable) = &renewed {
             tracing::warn!(account = %known.id, reason = unable.reason, "a login could not be renewed");
         }
-        gateway.renewals.done(&known.id, &renewed);
+        gateway.renewals.done(&known, &renewed);
         // Nobody may be waiting.
         let _unheard = tell.send(renewed);
     });
@@ -175,7 +175,8 @@ impl<'a> Renewal<'a> {
             match self.gateway.store.begin_refresh(&self.version, &self.holder, TURN).await.map_err(away)? {
                 Turn::Ours { interrupted } => return self.exchange(refresh_token, project, interrupted).await,
                 Turn::Newer => return self.reread().await,
-                Turn::Resting => return Err(later("renewing the login failed a moment ago")),
+                Turn::Resting(reason) => return Err(later(reason)),
+                Turn::Ended(reason) => return self.mark_ended(reason).await,
                 Turn::Busy if asked.elapsed() > PATIENCE => {
                     return Err(later("another instance began to renew the login and has not ended"));
                 }
@@ -238,16 +239,26 @@ impl<'a> Renewal<'a> {
         Ok(Some(account))
     }
 
+    /// Nobody but the operator can mend this.
     async fn give_up(&self, reason: String, unanswered: bool) -> Renewed {
-        let store = &self.gateway.store;
-        store.credential_ended(&self.version, &reason).await.map_err(away)?;
-        store.rest_refresh(&self.version, &self.holder, Duration::ZERO, unanswered).await.map_err(away)?;
+        let outcome = self.mark_ended(reason.clone()).await;
+        self.fail(&Failure { reason: &reason, ended: true, unanswered, rest: REST }).await?;
+        outcome
+    }
+
+    async fn mark_ended(&self, reason: String) -> Renewed {
+        self.gateway.store.credential_ended(&self.version, &reason).await.map_err(away)?;
         Err(Unable { penalty: Penalty::NeedsAuth, reason })
     }
 
     async fn rest(&self, reason: String, unanswered: bool) -> Renewed {
-        self.gateway.store.rest_refresh(&self.version, &self.holder, REST, unanswered).await.map_err(away)?;
-        Err(later(format!("the login could not be renewed: {reason}")))
+        let reason = format!("the login could not be renewed: {reason}");
+        self.fail(&Failure { reason: &reason, ended: false, unanswered, rest: REST }).await?;
+        Err(later(reason))
+    }
+
+    async fn fail(&self, failure: &Failure<'_>) -> Result<(), Unable> {
+        self.gateway.store.rest_refresh(&self.version, &self.holder, failure).await.map_err(away)
     }
 }
 

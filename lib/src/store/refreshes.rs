@@ -18,14 +18,16 @@ pub(crate) struct Version {
 }
 
 /// What asking for the turn came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// It is ours. `interrupted`: a refresh before this one was begun, and its answer was never stored.
     Ours { interrupted: bool },
     /// Another one has it.
     Busy,
-    /// A try failed moments ago.
-    Resting,
+    /// A try failed moments ago, for this reason.
+    Resting(String),
+    /// The same, and for this reason no other try can succeed.
+    Ended(String),
     /// There is a newer credential, or the account is gone.
     Newer,
 }
@@ -41,10 +43,23 @@ pub(crate) struct Replacement<'a> {
     pub(crate) expires_at: Option<Timestamp>,
 }
 
+/// A try that failed.
+#[derive(Debug)]
+pub(crate) struct Failure<'a> {
+    /// Why.
+    pub(crate) reason: &'a str,
+    /// Whether somebody has to log in again.
+    pub(crate) ended: bool,
+    /// Whether a refresh token may have been used up without anybody having got what it was given for.
+    pub(crate) unanswered: bool,
+    /// No other try is made within this.
+    pub(crate) rest: Duration,
+}
+
 impl Store {
     /// Takes the turn for `turn` long, if nobody has it and the credential is still of this version.
     pub(crate) async fn begin_refresh(&self, of: &Version, holder: &str, turn: Duration) -> Result<Turn> {
-        let sql = "select begin_refresh($1, $2, $3, $4)";
+        let sql = "select turn, failure from begin_refresh($1, $2, $3, $4)";
         let client = self.work().await?;
         let rows = client
             .query_typed(
@@ -58,11 +73,13 @@ impl Store {
             )
             .await
             .map_err(fault)?;
-        Ok(match rows[0].get(0) {
+        let failure = || rows[0].get::<_, Option<String>>("failure").unwrap_or_default();
+        Ok(match rows[0].get("turn") {
             "mine" => Turn::Ours { interrupted: false },
             "again" => Turn::Ours { interrupted: true },
             "busy" => Turn::Busy,
-            "resting" => Turn::Resting,
+            "resting" => Turn::Resting(failure()),
+            "ended" => Turn::Ended(failure()),
             _ => Turn::Newer,
         })
     }
@@ -98,18 +115,12 @@ impl Store {
         Ok(())
     }
 
-    /// Gives the turn back after a failure that is to be tried again, no sooner than after `rest`. `unanswered`: whether a
-    /// refresh token may have been used up without anybody having got what it was given for.
-    pub(crate) async fn rest_refresh(
-        &self,
-        of: &Version,
-        holder: &str,
-        rest: Duration,
-        unanswered: bool,
-    ) -> Result<()> {
+    /// Gives the turn back after a failure.
+    pub(crate) async fn rest_refresh(&self, of: &Version, holder: &str, failure: &Failure<'_>) -> Result<()> {
         let sql = "
-            update refreshes
-            set holder = null, until = clock_timestamp() + make_interval(secs => $4), unanswered = $5
+            update refreshes set
+                holder = null, until = clock_timestamp() + make_interval(secs => $4),
+                unanswered = $5, failure = $6, ended = $7
             where account_id = $1 and version = $2 and holder = $3";
         let client = self.work().await?;
         client
@@ -119,8 +130,10 @@ impl Store {
                     (&of.account.as_str(), Type::TEXT),
                     (&of.number, Type::INT8),
                     (&holder, Type::TEXT),
-                    (&rest.as_secs_f64(), Type::FLOAT8),
-                    (&unanswered, Type::BOOL),
+                    (&failure.rest.as_secs_f64(), Type::FLOAT8),
+                    (&failure.unanswered, Type::BOOL),
+                    (&failure.reason, Type::TEXT),
+                    (&failure.ended, Type::BOOL),
                 ],
             )
             .await

@@ -2,9 +2,11 @@
 
 mod app;
 mod database;
+mod login;
 
 pub(crate) use app::{ADMIN_TOKEN, App, Instance};
 pub(crate) use database::Database;
+pub(crate) use login::{TOKEN_PATH, instance_with_logins, pair, soon};
 
 use std::{future::Future, time::Duration};
 
