@@ -116,3 +116,31 @@ impl Held {
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, error: &str, expect: bool) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let held = Held {
+            status,
+            headers: HeaderMap::new(),
+            chunks: VecDeque::new(),
+            rest: None,
+            error: error.as_bytes().to_vec(),
+        };
+        assert_eq!(held.refuses_token(), expect, "{status} {error}");
+    }
+
+    #[test]
+    fn a_refused_token_is_told_from_other_refusals() {
+        check(401, "", true);
+        check(403, r#"{"error":{"details":{"error_code":"token_expired"}}}"#, true);
+        check(403, r#"{"error":{"message":"OAuth token has expired. Log in again."}}"#, true);
+        check(403, r#"{"error":{"details":{"error_code":"oauth_not_allowed_for_organization"}}}"#, false);
+        check(400, r#"{"error":{"message":"OAuth token has expired"}}"#, false);
+        check(200, r#"{"type":"error","error":{"type":"authentication_error"}}"#, true);
+        check(200, r#"{"type":"error","error":{"type":"overloaded_error"}}"#, false);
+    }
+}

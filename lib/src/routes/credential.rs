@@ -160,12 +160,12 @@ mod tests {
 
     use super::*;
 
-    fn read(contents: Value) -> Result<(Provider, Credential)> {
+    fn read(contents: &Value) -> Result<(Provider, Credential)> {
         login(&mut Fields::read(json!({ "contents": contents }).to_string().as_bytes()).unwrap())
     }
 
-    fn check_refused(contents: Value, param: &str, part: &str) {
-        let error = read(contents.clone()).unwrap_err();
+    fn check_refused(contents: &Value, param: &str, part: &str) {
+        let error = read(contents).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{contents}");
         assert!(error.message.contains(part), "{contents}: {error}");
     }
@@ -190,41 +190,41 @@ mod tests {
             project: None,
         };
         let anthropic = (Provider::Anthropic, expect("sk-ant-oat01-a", "sk-ant-ort01-r"));
-        assert_eq!(read(claude()).unwrap(), anthropic);
-        assert_eq!(read(Value::String(claude().to_string())).unwrap(), anthropic);
+        assert_eq!(read(&claude()).unwrap(), anthropic);
+        assert_eq!(read(&Value::String(claude().to_string())).unwrap(), anthropic);
         let google = json!({
             "access_token": "ya29.a", "refresh_token": "1//r", "expiry_date": 1_800_000_000_123_i64, "token_type": "Bearer",
             "scope": "https://www.googleapis.com/auth/cloud-platform openid", "id_token": "e.y.J",
         });
-        assert_eq!(read(google).unwrap(), (Provider::Gemini, expect("ya29.a", "1//r")));
+        assert_eq!(read(&google).unwrap(), (Provider::Gemini, expect("ya29.a", "1//r")));
     }
 
     #[test]
     fn whatever_names_a_source_is_refused() {
         for field in ["token_file", "credentialPath", "token_uri", "serverUrl", "command", "exec", "apiKeyHelper"] {
-            check_refused(json!({ "access_token": "ya29.a", field: "x" }), "contents", field);
-            check_refused(json!({ "access_token": "ya29.a", "deep": [{ field: "x" }] }), "contents", field);
+            check_refused(&json!({ "access_token": "ya29.a", field: "x" }), "contents", field);
+            check_refused(&json!({ "access_token": "ya29.a", "deep": [{ field: "x" }] }), "contents", field);
             let mut login = claude();
             login["claudeAiOauth"][field] = json!("x");
-            check_refused(login, "contents", field);
+            check_refused(&login, "contents", field);
         }
         let external = json!({ "type": "external_account", "credential_source": { "file": "/etc/passwd" } });
-        check_refused(external, "contents", "credential_source");
+        check_refused(&external, "contents", "credential_source");
         for token in ["file:///etc/passwd", "https://169.254.169.254/token"] {
-            check_refused(json!({ "access_token": token }), "contents.access_token", "not where it lies");
+            check_refused(&json!({ "access_token": token }), "contents.access_token", "not where it lies");
         }
     }
 
     #[test]
     fn what_is_no_login_file_is_refused_by_field() {
-        check_refused(json!(null), "contents", "login file");
-        check_refused(json!("/root/.claude/.credentials.json"), "contents", "login file");
-        check_refused(json!([]), "contents", "login file");
-        check_refused(json!({ "claudeAiOauth": "x" }), "contents", "neither");
-        check_refused(json!({ "claudeAiOauth": {} }), "contents.claudeAiOauth.accessToken", "required");
-        check_refused(json!({ "access_token": "a b" }), "contents.access_token", "spaces");
-        check_refused(json!({ "access_token": 5 }), "contents.access_token", "string");
-        check_refused(json!({ "access_token": "a", "expiry_date": "soon" }), "contents.expiry_date", "milliseconds");
-        check_refused(json!({ "access_token": "a", "expiry_date": 1e300 }), "contents.expiry_date", "milliseconds");
+        check_refused(&json!(null), "contents", "login file");
+        check_refused(&json!("/root/.claude/.credentials.json"), "contents", "login file");
+        check_refused(&json!([]), "contents", "login file");
+        check_refused(&json!({ "claudeAiOauth": "x" }), "contents", "neither");
+        check_refused(&json!({ "claudeAiOauth": {} }), "contents.claudeAiOauth.accessToken", "required");
+        check_refused(&json!({ "access_token": "a b" }), "contents.access_token", "spaces");
+        check_refused(&json!({ "access_token": 5 }), "contents.access_token", "string");
+        check_refused(&json!({ "access_token": "a", "expiry_date": "soon" }), "contents.expiry_date", "milliseconds");
+        check_refused(&json!({ "access_token": "a", "expiry_date": 1e300 }), "contents.expiry_date", "milliseconds");
     }
 }

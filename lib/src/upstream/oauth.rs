@@ -17,7 +17,9 @@ use super::{Outgoing, Upstream};
 use crate::{clock, config::OAuthClient, protocol::Provider, secret::Secret};
 
 /// An endpoint that takes longer is taken for gone.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of that, for a connection: while there is none, nothing can have been used up.
+const CONNECT: Duration = Duration::from_secs(5);
 /// A longer answer is none.
 const LONGEST_ANSWER: usize = 64 << 10;
 /// The longest text of the endpoint that is kept as a reason.
@@ -94,7 +96,7 @@ fn as_form(id: &str, client: &OAuthClient, refresh_token: &Secret) -> Bytes {
 
 async fn exchange(upstream: &Upstream, outgoing: Outgoing) -> Result<(StatusCode, Bytes), Denied> {
     let broken = |_| Denied::Unanswered("the token endpoint's answer broke off".to_owned());
-    let mut response = upstream.send(outgoing, PATIENCE).await.map_err(|error| {
+    let mut response = upstream.send(outgoing, CONNECT).await.map_err(|error| {
         if error.is_connect() {
             Denied::Later("the token endpoint cannot be reached".to_owned())
         } else {
@@ -165,9 +167,9 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn check(status: u16, body: &str, expect: Result<Grant, Denied>) {
+    fn check(status: u16, body: &str, expect: &Result<Grant, Denied>) {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(read(status, body.as_bytes(), &Secret::new("old-refresh"), at(1_000)), expect, "{status} {body}");
+        assert_eq!(read(status, body.as_bytes(), &Secret::new("old-refresh"), at(1_000)), *expect, "{status} {body}");
     }
 
     #[test]
@@ -178,14 +180,14 @@ mod tests {
             expires_at: expires,
         };
         let rotated = r#"{"access_token":"a","refresh_token":"r","expires_in":3600,"token_type":"Bearer","scope":"x"}"#;
-        check(200, rotated, Ok(grant(Some("r"), Some(at(4_600)))));
-        check(200, r#"{"access_token":"a","expires_in":3599,"id_token":"i"}"#, Ok(grant(None, Some(at(4_599)))));
-        check(200, r#"{"access_token":"a","refresh_token":""}"#, Ok(grant(None, None)));
-        check(200, r#"{"access_token":"a","expires_in":1e300}"#, Ok(grant(None, None)));
-        check(200, r#"{"access_token":"a","expires_in":-5}"#, Ok(grant(None, None)));
+        check(200, rotated, &Ok(grant(Some("r"), Some(at(4_600)))));
+        check(200, r#"{"access_token":"a","expires_in":3599,"id_token":"i"}"#, &Ok(grant(None, Some(at(4_599)))));
+        check(200, r#"{"access_token":"a","refresh_token":""}"#, &Ok(grant(None, None)));
+        check(200, r#"{"access_token":"a","expires_in":1e300}"#, &Ok(grant(None, None)));
+        check(200, r#"{"access_token":"a","expires_in":-5}"#, &Ok(grant(None, None)));
         let nothing = || Err(Denied::Unanswered("the token endpoint answered 200 OK without a token".to_owned()));
-        check(200, "<html>", nothing());
-        check(200, "{}", nothing());
+        check(200, "<html>", &nothing());
+        check(200, "{}", &nothing());
     }
 
     #[test]
@@ -194,21 +196,21 @@ mod tests {
         check(
             400,
             r#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#,
-            ended("invalid_grant: Token has been expired or revoked."),
+            &ended("invalid_grant: Token has been expired or revoked."),
         );
-        check(401, r#"{"error":"invalid_grant"}"#, ended("invalid_grant"));
-        check(400, r#"{"error":{"type":"invalid_grant","message":"Gone"}}"#, ended("invalid_grant: Gone"));
-        check(401, r#"{"error":"invalid_client"}"#, Err(Denied::Settings("invalid_client".to_owned())));
-        check(404, "nothing here", Err(Denied::Settings("the token endpoint answered 404".to_owned())));
-        check(429, "", Err(Denied::Later("the token endpoint answered 429".to_owned())));
-        check(503, "<html>", Err(Denied::Later("the token endpoint answered 503".to_owned())));
-        check(504, "", Err(Denied::Unanswered("the token endpoint answered 504".to_owned())));
+        check(401, r#"{"error":"invalid_grant"}"#, &ended("invalid_grant"));
+        check(400, r#"{"error":{"type":"invalid_grant","message":"Gone"}}"#, &ended("invalid_grant: Gone"));
+        check(401, r#"{"error":"invalid_client"}"#, &Err(Denied::Settings("invalid_client".to_owned())));
+        check(404, "nothing here", &Err(Denied::Settings("the token endpoint answered 404".to_owned())));
+        check(429, "", &Err(Denied::Later("the token endpoint answered 429".to_owned())));
+        check(503, "<html>", &Err(Denied::Later("the token endpoint answered 503".to_owned())));
+        check(504, "", &Err(Denied::Unanswered("the token endpoint answered 504".to_owned())));
     }
 
     #[test]
     fn a_reason_never_repeats_the_token() {
         let body = r#"{"error":"invalid_grant","error_description":"no such token:\nold-refresh"}"#;
-        check(400, body, Err(Denied::Ended("invalid_grant: no such token: …".to_owned())));
+        check(400, body, &Err(Denied::Ended("invalid_grant: no such token: …".to_owned())));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
 async fn refusal(app: &App, method: Method, path: &str, body: Value) -> (u16, Value) {
     let answer = app.instance.operator(method, path, Some(body)).await;
     let status = answer.status().as_u16();
-    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let body: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
     (status, body["error"].clone())
 }
 

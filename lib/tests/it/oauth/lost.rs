@@ -70,10 +70,11 @@ async fn a_kill_between_the_answer_and_the_store_is_told() {
 
 /// An instance that can be killed as a process is: between any two lines.
 async fn start_apart(app: &App) -> (Instance, tokio::runtime::Runtime) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let (fake_url, database_url) = (app.fake.url(), app.database.url.clone());
     let instance = runtime.spawn(async move { instance_with_logins(&fake_url, &database_url).await });
-    (instance.await.unwrap(), runtime)
+    (instance.await.expect("it starts"), runtime)
 }
 
 #[tokio::test]
