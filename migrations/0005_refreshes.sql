@@ -30,16 +30,16 @@ create table refreshes (
     until       timestamptz not null,
     -- A refresh token may have been sent and the answer was not kept: if it was good for one use, it is used up.
     unanswered  boolean not null,
-    -- Why the last try failed, and whether that was its last word.
+    -- Why the last try failed, and what helps: a `login`, other `settings` of the gateway, or `patience`.
     failure     text,
-    ended       boolean not null default false
+    remedy      text check (remedy in ('login', 'settings', 'patience'))
 );
 
 -- Takes the turn to refresh an account's credential, if it still has the version that the caller knows. The turn is:
 --   mine · again (mine, and a refresh before this one was never answered) · busy · newer (or the account is gone)
---   resting and ended, with the failure of moments ago: try later, or somebody has to log in again
+--   resting, with the failure of moments ago and its remedy
 create function begin_refresh(account text, known bigint, who text, seconds double precision)
-returns table (turn text, failure text) language plpgsql as $$
+returns table (turn text, failure text, remedy text) language plpgsql as $$
 #variable_conflict use_column
 declare
     current bigint;
@@ -48,20 +48,19 @@ begin
     -- Locked against the transaction that stores a new credential, so that no turn is taken on one that is already old.
     select credential_version into current from accounts where id = account for no key update;
     if current is distinct from known then
-        return query select 'newer', null;
+        return query select 'newer', null, null;
         return;
     end if;
     select r.* into before from refreshes r where r.account_id = account and r.version = known;
     if before.until > clock_timestamp() then
         return query select
-            case when before.holder is not null then 'busy' when before.ended then 'ended' else 'resting' end,
-            before.failure;
+            case when before.holder is null then 'resting' else 'busy' end, before.failure, before.remedy;
         return;
     end if;
     insert into refreshes values (account, known, who, clock_timestamp() + make_interval(secs => seconds), true)
     on conflict (account_id) do update set
         version = excluded.version, holder = excluded.holder, until = excluded.until, unanswered = true,
-        failure = null, ended = false;
-    return query select case when before.unanswered then 'again' else 'mine' end, null;
+        failure = null, remedy = null;
+    return query select case when before.unanswered then 'again' else 'mine' end, null, null;
 end
 $$;

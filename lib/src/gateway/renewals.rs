@@ -11,7 +11,7 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 
-use crate::{id::AccountId, pool::Account, protocol::Penalty};
+use crate::{id::AccountId, pool::Account, store::Remedy};
 
 /// Time between two looks for credentials that are about to end.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -19,11 +19,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What came of a renewal. `None`: this credential cannot be renewed.
 pub(crate) type Renewed = Result<Option<Account>, Unable>;
 
-/// Why an account has no usable credential.
+/// Why a credential was not renewed.
 #[derive(Debug, Clone)]
 pub(crate) struct Unable {
-    /// What the account pays.
-    pub(crate) penalty: Penalty,
+    /// What can be done about it; where it is a login, the account says so by now.
+    pub(crate) remedy: Remedy,
     /// In words for the operator.
     pub(crate) reason: String,
 }

@@ -29,7 +29,7 @@ use crate::{
     protocol::Penalty,
     random,
     secret::Secret,
-    store::{Failure, Replacement, Turn, Version},
+    store::{Failure, Remedy, Replacement, Turn, Version},
     upstream::oauth::{self, Denied, Grant},
 };
 
@@ -56,7 +56,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     let mut account = match living(cx, account).await {
         Ok(account) => account,
         Err(unable) => {
-            open.attempted(&account.id, unable.penalty.name(), None, began.elapsed());
+            open.attempted(&account.id, unable.penalty().name(), None, began.elapsed());
             return elsewhere(cx, arrival, account, (unable, None));
         }
     };
@@ -69,11 +69,12 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             decided => return decided,
         };
         if renewed {
-            return ended(cx, &account, held).await;
+            return ended(cx, &account, held, None).await;
         }
         account = match renew(cx, &account).await {
             Ok(Some(newer)) => Cow::Owned(newer),
-            Ok(None) => return ended(cx, &account, held).await,
+            Ok(None) => return ended(cx, &account, held, None).await,
+            Err(Unable { remedy: Remedy::Settings, reason }) => return ended(cx, &account, held, Some(reason)).await,
             Err(unable) => return elsewhere(cx, arrival, &account, (unable, Some(held))),
         };
         renewed = true;
@@ -98,7 +99,7 @@ pub(super) async fn living<'a>(cx: &Context, account: &'a Account) -> Result<Cow
         Ok(Some(renewed)) => Ok(Cow::Owned(renewed)),
         Ok(None) => Ok(known),
         // It may be the endpoint that is down; the token lives on.
-        Err(unable) if unable.penalty != Penalty::NeedsAuth && !ends_within(&known, Duration::ZERO, clock::now()) => {
+        Err(unable) if unable.remedy != Remedy::Login && !ends_within(&known, Duration::ZERO, clock::now()) => {
             Ok(known)
         }
         Err(unable) => Err(unable),
@@ -175,8 +176,8 @@ impl<'a> Renewal<'a> {
             match self.gateway.store.begin_refresh(&self.version, &self.holder, TURN).await.map_err(away)? {
                 Turn::Ours { interrupted } => return self.exchange(refresh_token, project, interrupted).await,
                 Turn::Newer => return self.reread().await,
-                Turn::Resting(reason) => return Err(later(reason)),
-                Turn::Ended(reason) => return self.mark_ended(reason).await,
+                Turn::Resting { reason, remedy: Remedy::Login } => return self.mark_ended(reason).await,
+                Turn::Resting { reason, remedy } => return Err(Unable { remedy, reason }),
                 Turn::Busy if asked.elapsed() > PATIENCE => {
                     return Err(later("another instance began to renew the login and has not ended"));
                 }
@@ -210,8 +211,9 @@ impl<'a> Renewal<'a> {
             Err(Denied::Settings(reason)) if ends_within(known, Duration::ZERO, clock::now()) => {
                 self.give_up(format!("the access token has ended and cannot be renewed: {reason}"), interrupted).await
             }
-            Err(Denied::Settings(reason) | Denied::Later(reason)) => self.rest(reason, interrupted).await,
-            Err(Denied::Unanswered(reason)) => self.rest(reason, true).await,
+            Err(Denied::Settings(reason)) => self.rest(Remedy::Settings, reason, interrupted).await,
+            Err(Denied::Later(reason)) => self.rest(Remedy::Patience, reason, interrupted).await,
+            Err(Denied::Unanswered(reason)) => self.rest(Remedy::Patience, reason, true).await,
         }
     }
 
@@ -242,19 +244,19 @@ impl<'a> Renewal<'a> {
     /// Nobody but the operator can mend this.
     async fn give_up(&self, reason: String, unanswered: bool) -> Renewed {
         let outcome = self.mark_ended(reason.clone()).await;
-        self.fail(&Failure { reason: &reason, ended: true, unanswered, rest: REST }).await?;
+        self.fail(&Failure { reason: &reason, remedy: Remedy::Login, unanswered, rest: REST }).await?;
         outcome
     }
 
     async fn mark_ended(&self, reason: String) -> Renewed {
         self.gateway.store.credential_ended(&self.version, &reason).await.map_err(away)?;
-        Err(Unable { penalty: Penalty::NeedsAuth, reason })
+        Err(Unable { remedy: Remedy::Login, reason })
     }
 
-    async fn rest(&self, reason: String, unanswered: bool) -> Renewed {
+    async fn rest(&self, remedy: Remedy, reason: String, unanswered: bool) -> Renewed {
         let reason = format!("the login could not be renewed: {reason}");
-        self.fail(&Failure { reason: &reason, ended: false, unanswered, rest: REST }).await?;
-        Err(later(reason))
+        self.fail(&Failure { reason: &reason, remedy, unanswered, rest: REST }).await?;
+        Err(Unable { remedy, reason })
     }
 
     async fn fail(&self, failure: &Failure<'_>) -> Result<(), Unable> {
@@ -264,17 +266,27 @@ impl<'a> Renewal<'a> {
 
 /// What another try may cure.
 fn later(reason: impl Into<String>) -> Unable {
-    Unable { penalty: Penalty::Unreachable, reason: reason.into() }
+    Unable { remedy: Remedy::Patience, reason: reason.into() }
 }
 
 fn away(error: crate::error::Error) -> Unable {
     later(error.message)
 }
 
-/// A token that was refused and that nothing can renew, or that was renewed in vain.
-async fn ended(cx: &Context, account: &Account, held: Held) -> Outcome {
+impl Unable {
+    /// What the account pays for having no usable token.
+    fn penalty(&self) -> Penalty {
+        match self.remedy {
+            Remedy::Login => Penalty::NeedsAuth,
+            Remedy::Settings | Remedy::Patience => Penalty::Unreachable,
+        }
+    }
+}
+
+/// A token that was refused, and renewed in vain or not at all: `why`, where there is more to say.
+async fn ended(cx: &Context, account: &Account, held: Held, why: Option<String>) -> Outcome {
     let version = Version { account: account.id.clone(), number: account.credential_version };
-    let reason = held.reason();
+    let reason = why.map_or_else(|| held.reason(), |why| format!("{}; {why}", held.reason()));
     tracing::warn!(account = %account.id, reason, "a login is refused");
     if let Err(error) = cx.gateway.store.credential_ended(&version, &reason).await {
         tracing::error!(account = %account.id, %error, "an account's setback could not be kept");
@@ -284,9 +296,9 @@ async fn ended(cx: &Context, account: &Account, held: Held) -> Outcome {
 
 /// An account without a usable token. That it needs a login is in the database by now, for the one token it was about.
 fn elsewhere(cx: &Context, arrival: &Arrival, account: &Account, (unable, held): (Unable, Option<Held>)) -> Outcome {
-    let Unable { penalty, reason } = unable;
+    let penalty = unable.penalty();
     if penalty != Penalty::NeedsAuth {
-        attempt::set_back(cx, arrival, account, &penalty, reason);
+        attempt::set_back(cx, arrival, account, &penalty, unable.reason);
     }
     Outcome::Elsewhere { penalty: Some(penalty), held }
 }

@@ -29,7 +29,7 @@ pub(crate) use audit::Change;
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub(crate) use connect::client_config;
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
-pub(crate) use refreshes::{Failure, Replacement, Turn, Version};
+pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use requests::{Cursor, Filter, Per, RequestRow, Summary, Use};
 pub use settle::{AttemptRecord, Record, Status, Tokens};
 

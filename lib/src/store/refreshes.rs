@@ -24,12 +24,35 @@ pub(crate) enum Turn {
     Ours { interrupted: bool },
     /// Another one has it.
     Busy,
-    /// A try failed moments ago, for this reason.
-    Resting(String),
-    /// The same, and for this reason no other try can succeed.
-    Ended(String),
+    /// A try failed moments ago.
+    Resting { reason: String, remedy: Remedy },
     /// There is a newer credential, or the account is gone.
     Newer,
+}
+
+/// What can be done about a credential that was not renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Somebody logs in again.
+    Login,
+    /// Somebody corrects the gateway's configuration. Until the token ends it does no harm.
+    Settings,
+    /// Another try.
+    Patience,
+}
+
+impl Remedy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Settings => "settings",
+            Self::Patience => "patience",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Login, Self::Settings, Self::Patience].into_iter().find(|remedy| remedy.as_str() == word)
+    }
 }
 
 /// A new credential, sealed.
@@ -48,8 +71,8 @@ pub(crate) struct Replacement<'a> {
 pub(crate) struct Failure<'a> {
     /// Why.
     pub(crate) reason: &'a str,
-    /// Whether somebody has to log in again.
-    pub(crate) ended: bool,
+    /// What helps.
+    pub(crate) remedy: Remedy,
     /// Whether a refresh token may have been used up without anybody having got what it was given for.
     pub(crate) unanswered: bool,
     /// No other try is made within this.
@@ -59,7 +82,7 @@ pub(crate) struct Failure<'a> {
 impl Store {
     /// Takes the turn for `turn` long, if nobody has it and the credential is still of this version.
     pub(crate) async fn begin_refresh(&self, of: &Version, holder: &str, turn: Duration) -> Result<Turn> {
-        let sql = "select turn, failure from begin_refresh($1, $2, $3, $4)";
+        let sql = "select turn, failure, remedy from begin_refresh($1, $2, $3, $4)";
         let client = self.work().await?;
         let rows = client
             .query_typed(
@@ -73,13 +96,15 @@ impl Store {
             )
             .await
             .map_err(fault)?;
-        let failure = || rows[0].get::<_, Option<String>>("failure").unwrap_or_default();
+        let text = |name: &str| rows[0].get::<_, Option<String>>(name).unwrap_or_default();
         Ok(match rows[0].get("turn") {
             "mine" => Turn::Ours { interrupted: false },
             "again" => Turn::Ours { interrupted: true },
             "busy" => Turn::Busy,
-            "resting" => Turn::Resting(failure()),
-            "ended" => Turn::Ended(failure()),
+            "resting" => Turn::Resting {
+                reason: text("failure"),
+                remedy: Remedy::parse(&text("remedy")).unwrap_or(Remedy::Patience),
+            },
             _ => Turn::Newer,
         })
     }
@@ -120,7 +145,7 @@ impl Store {
         let sql = "
             update refreshes set
                 holder = null, until = clock_timestamp() + make_interval(secs => $4),
-                unanswered = $5, failure = $6, ended = $7
+                unanswered = $5, failure = $6, remedy = $7
             where account_id = $1 and version = $2 and holder = $3";
         let client = self.work().await?;
         client
@@ -133,7 +158,7 @@ impl Store {
                     (&failure.rest.as_secs_f64(), Type::FLOAT8),
                     (&failure.unanswered, Type::BOOL),
                     (&failure.reason, Type::TEXT),
-                    (&failure.ended, Type::BOOL),
+                    (&failure.remedy.as_str(), Type::TEXT),
                 ],
             )
             .await

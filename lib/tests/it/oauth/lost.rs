@@ -154,4 +154,14 @@ async fn without_an_application_a_login_ends_with_its_token_and_says_what_to_set
     let account = app.shown(&id).await;
     assert_eq!(account["state"], "needs_auth");
     assert!(account["state_reason"].as_str().unwrap().contains("GEMINI_OAUTH_CLIENT_ID is not set"), "{account}");
+
+    // A token that lives is used, until the upstream says otherwise.
+    let id = app.login("anthropic", 20).await;
+    assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+    app.fake.script(Script::always(refused()).of("access-1"));
+    assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 401);
+    let account = app.shown(&id).await;
+    assert_eq!(account["state"], "needs_auth");
+    let reason = account["state_reason"].as_str().unwrap();
+    assert!(reason.contains("has expired") && reason.contains("ANTHROPIC_OAUTH_CLIENT_ID is not set"), "{reason}");
 }
