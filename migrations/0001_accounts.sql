@@ -35,6 +35,8 @@ create table accounts (
     health_reason     text,
     -- When the health is `ready` again by itself; null: when somebody acts, or a check finds it well.
     health_until      timestamptz,
+    -- When one request may test whether a long cooldown still holds.
+    probe_at          timestamptz,
     -- Failures in a row, for cooldowns that grow.
     failures          integer not null default 0,
     last_error        text,

@@ -60,7 +60,7 @@ $$;
 create function is_usable(account accounts, request text, family_asked text, tokens_asked bigint)
 returns boolean stable language sql as $$
     select not account.paused
-       and (account.health = 'ready' or account.health_until <= now())
+       and (account.health = 'ready' or account.health_until <= now() or account.probe_at <= now())
        and not exists (
            select from family_cooldowns f
            where f.account_id = account.id and f.family = family_asked and f.until > now()
@@ -116,22 +116,20 @@ begin
                 select a.* into bound from sessions s join accounts a on a.id = s.account_id
                 where s.session = item->>'session' and s.expires_at > now();
             end if;
-            -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. Where it
-            -- has as many requests under way as it may on one account, its further ones go by rank alone.
+            -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
+            -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
             select (ranked.account).id into chosen
             from (
                 select a as account
                 from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
                 join accounts a on a.id = wanted.id
-                cross join lateral (
-                    select a.id = bound.id and (item->>'session_in_flight')::integer <= (
-                        select count(*) from leases l
-                        where l.session = item->>'session' and l.account_id = a.id and l.expires_at > now()
-                          and l.request_id <> item->>'request'
-                    ) as it
-                ) crowded
+                left join (
+                    select l.account_id, count(*) as requests from leases l
+                    where l.session = item->>'session' and l.expires_at > now() and l.request_id <> item->>'request'
+                    group by 1
+                ) under_way on under_way.account_id = a.id
                 order by
-                    coalesce(crowded.it, false),
+                    coalesce(under_way.requests >= (item->>'session_in_flight')::integer, false),
                     coalesce(a.id = bound.id, false) desc,
                     coalesce(a.organization = bound.organization, false) desc,
                     wanted.place
@@ -177,6 +175,9 @@ begin
     select a.id, floor(extract(epoch from clock_timestamp()))::bigint, 1, (item->>'tokens')::bigint
     from accounts a
     where a.id = account and (a.requests_per_minute is not null or a.tokens_per_minute is not null);
+
+    -- Whoever tests an account is the only one for a while.
+    update accounts set probe_at = now() + interval '15 minutes' where id = account and probe_at <= now();
 
     if life is not null then
         insert into sessions values (item->>'session', account, now() + life)

@@ -1,6 +1,7 @@
 //! Adaptive batching: while one statement is under way the next items queue, and the statement after carries them all.
 //!
-//! At low load an item travels alone and nothing waits; at high load one round trip serves dozens.
+//! At low load an item travels alone and nothing waits; at high load one round trip serves dozens. A batch that the
+//! database does not accept is carried out one by one, so that an item harms no other.
 
 use std::{
     collections::VecDeque,
@@ -11,12 +12,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::error::{BoxError, Error, Result};
+use crate::error::{BoxError, Error, Kind, Result};
 
 /// The most items that one statement carries.
 const LARGEST_BATCH: usize = 256;
+const NO_ANSWER: &str = "a batch ended without an answer";
 
-type Run<T, R> = dyn Fn(Vec<T>) -> Pin<Box<dyn Future<Output = Result<Vec<R>, Shared>> + Send>> + Send + Sync;
+type Run<T, R> = dyn Fn(Arc<[T]>) -> Pin<Box<dyn Future<Output = Result<Vec<R>, Shared>> + Send>> + Send + Sync;
 type Reply<R> = oneshot::Sender<Result<R, Shared>>;
 
 /// One failure that many requests share.
@@ -37,9 +39,9 @@ struct Queue<T, R> {
     running: usize,
 }
 
-impl<T: Send + 'static, R: Send + 'static> Batch<T, R> {
+impl<T: Clone + Send + Sync + 'static, R: Send + 'static> Batch<T, R> {
     /// `run` answers a batch with one result for each item, in order; at most `lanes` run at once.
-    pub(crate) fn new<F>(lanes: usize, run: impl Fn(Vec<T>) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn new<F>(lanes: usize, run: impl Fn(Arc<[T]>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Vec<R>>> + Send + 'static,
     {
@@ -59,7 +61,7 @@ impl<T: Send + 'static, R: Send + 'static> Batch<T, R> {
         }
         match result.await {
             Ok(result) => result.map_err(|Shared(error)| copy(&error)),
-            Err(_) => Err(Error::internal("a batch ended without an answer")),
+            Err(_) => Err(Error::internal(NO_ANSWER)),
         }
     }
 }
@@ -75,27 +77,51 @@ impl<T, R> Inner<T, R> {
     }
 
     /// The next batch; an empty one closes the lane.
-    fn take(&self) -> (Vec<T>, Vec<Reply<R>>) {
+    fn take(&self) -> (Arc<[T]>, Vec<Reply<R>>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let count = queue.waiting.len().min(LARGEST_BATCH);
         if count == 0 {
             queue.running -= 1;
         }
-        queue.waiting.drain(..count).unzip()
+        let (items, replies): (Vec<T>, _) = queue.waiting.drain(..count).unzip();
+        (items.into(), replies)
+    }
+
+    /// Whoever waits still.
+    fn give_up(&self) -> Vec<Reply<R>> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.waiting.drain(..).map(|(_, reply)| reply).collect()
     }
 }
 
-async fn drain<T, R>(inner: Arc<Inner<T, R>>) {
+async fn drain<T: Clone, R>(inner: Arc<Inner<T, R>>) {
     loop {
         let (items, replies) = inner.take();
         if items.is_empty() {
             return;
         }
-        match (inner.run)(items).await {
+        match (inner.run)(Arc::clone(&items)).await {
             Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| drop(reply.send(Ok(result)))),
-            Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
+            Err(error) if error.0.kind == Kind::Unavailable => {
+                // Who came meanwhile has waited as long, and would wait as long again.
+                let all = replies.into_iter().chain(inner.give_up());
+                all.for_each(|reply| drop(reply.send(Err(error.clone()))));
+            }
+            Err(error) if items.len() == 1 => {
+                replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))))
+            }
+            Err(_) => {
+                for (item, reply) in items.iter().zip(replies) {
+                    let alone = (inner.run)(Arc::from([item.clone()])).await;
+                    drop(reply.send(alone.and_then(|results| results.into_iter().next().ok_or_else(no_result))));
+                }
+            }
         }
     }
+}
+
+fn no_result() -> Shared {
+    Shared(Arc::new(Error::internal(NO_ANSWER)))
 }
 
 /// The same refusal for each request of a batch; they share the cause.
@@ -135,12 +161,12 @@ mod tests {
         let runs = Arc::new(AtomicUsize::new(0));
         let batch = Arc::new(Batch::new(1, {
             let (gate, runs) = (Arc::clone(&gate), Arc::clone(&runs));
-            move |items: Vec<u32>| {
+            move |items: Arc<[u32]>| {
                 let gate = Arc::clone(&gate);
                 runs.fetch_add(1, Ordering::SeqCst);
                 async move {
                     gate.acquire().await.expect("open").forget();
-                    Ok(items.into_iter().map(|item| item * 2).collect())
+                    Ok(items.iter().map(|item| item * 2).collect())
                 }
             }
         }));
@@ -161,12 +187,53 @@ mod tests {
         let fail = Arc::new(AtomicUsize::new(1));
         let batch = Batch::new(1, {
             let fail = Arc::clone(&fail);
-            move |items: Vec<u32>| {
+            move |items: Arc<[u32]>| {
                 let failed = fail.swap(0, Ordering::SeqCst) == 1;
-                async move { if failed { Err(Error::internal("down")) } else { Ok(items) } }
+                async move { if failed { Err(Error::internal("down")) } else { Ok(items.to_vec()) } }
             }
         });
         assert_eq!(batch.submit(1).await.unwrap_err().message, "internal error");
         assert_eq!(batch.submit(2).await.unwrap(), 2);
+    }
+
+    /// Lets `run` answer a first item alone, so that those after it travel together.
+    async fn after_one(fail: Kind) -> (Vec<Result<u32>>, usize) {
+        let gate = Arc::new(Semaphore::new(0));
+        let runs = Arc::new(AtomicUsize::new(0));
+        let batch = Batch::new(1, {
+            let (gate, runs) = (Arc::clone(&gate), Arc::clone(&runs));
+            move |items: Arc<[u32]>| {
+                let gate = Arc::clone(&gate);
+                runs.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    gate.acquire().await.expect("open").forget();
+                    if items.contains(&13) { Err(Error::new(fail, "no")) } else { Ok(items.to_vec()) }
+                }
+            }
+        });
+        let first = if fail == Kind::Unavailable { 13 } else { 1 };
+        let mut asked: Vec<_> = [first, 2, 13, 4].into_iter().map(|item| Box::pin(batch.submit(item))).collect();
+        for future in &mut asked {
+            assert!(futures_util::poll!(future).is_pending());
+            // The first one's run begins before the others come.
+            tokio::task::yield_now().await;
+        }
+        // Enough for a batch that is carried out one by one, and one to spare.
+        gate.add_permits(6);
+        (futures_util::future::join_all(asked).await, runs.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn an_item_that_is_not_accepted_harms_no_other() {
+        let (results, _) = after_one(Kind::Internal).await;
+        let good: Vec<_> = results.iter().map(|result| result.as_ref().ok().copied()).collect();
+        assert_eq!(good, [Some(1), Some(2), None, Some(4)]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_database_that_is_away_waits_once() {
+        let (results, runs) = after_one(Kind::Unavailable).await;
+        assert!(results.iter().all(|result| result.as_ref().is_err_and(|error| error.kind == Kind::Unavailable)));
+        assert_eq!(runs, 1);
     }
 }

@@ -8,7 +8,6 @@ use url::Url;
 
 use crate::{
     error::{Error, Kind, Result},
-    protocol::Provider,
     secret::Secret,
 };
 
@@ -91,7 +90,7 @@ impl Environment {
     }
 
     fn first(&self, names: &[&str]) -> Option<&str> {
-        names.iter().find_map(|name| self.0.get(*name)).map(String::as_str).filter(|value| !value.is_empty())
+        names.iter().filter_map(|name| self.0.get(*name)).map(String::as_str).find(|value| !value.is_empty())
     }
 
     fn parse<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T> {
@@ -139,27 +138,25 @@ impl Config {
             encryption_keys.push(EncryptionKey::read("ENCRYPTION_KEY_PREVIOUS", previous)?);
         }
         Ok(Self {
-            migration_url: migration_url(env)?,
-            database_url,
+            migration_url: checked_database_url(migration_url(env)?)?,
+            database_url: checked_database_url(database_url)?,
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
-            anthropic_oauth: OAuthClient::read(env, "ANTHROPIC", "https://platform.claude.com/v1/oauth/token")?,
-            gemini_oauth: OAuthClient::read(env, "GEMINI", "https://oauth2.googleapis.com/token")?,
+            anthropic_oauth: OAuthClient::read(
+                env,
+                ["ANTHROPIC_OAUTH_TOKEN_URL", "ANTHROPIC_OAUTH_CLIENT_ID", "ANTHROPIC_OAUTH_CLIENT_SECRET"],
+                "https://platform.claude.com/v1/oauth/token",
+            )?,
+            gemini_oauth: OAuthClient::read(
+                env,
+                ["GEMINI_OAUTH_TOKEN_URL", "GEMINI_OAUTH_CLIENT_ID", "GEMINI_OAUTH_CLIENT_SECRET"],
+                "https://oauth2.googleapis.com/token",
+            )?,
             on_vercel: env.first(&["VERCEL"]).is_some(),
         })
-    }
-}
-
-impl Config {
-    /// As which application logins of a provider's accounts are renewed.
-    pub fn oauth(&self, provider: Provider) -> &OAuthClient {
-        match provider {
-            Provider::Anthropic => &self.anthropic_oauth,
-            Provider::Gemini => &self.gemini_oauth,
-        }
     }
 }
 
@@ -180,18 +177,16 @@ pub fn log_filter(env: &Environment) -> &str {
 }
 
 impl OAuthClient {
-    fn read(env: &Environment, provider: &str, token_url: &str) -> Result<Self> {
-        let name = |what: &str| format!("{provider}_OAUTH_{what}");
-        let url_name = name("TOKEN_URL");
-        let token_url: Url = env.parse(&url_name, Url::parse(token_url).map_err(Error::internal)?)?;
-        let secure = token_url.scheme() == "https" || env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1");
-        if !secure || !token_url.has_host() {
-            return Err(unset(format!("{url_name} must begin with https://")));
+    fn read(env: &Environment, [token_url, id, secret]: [&str; 3], default_url: &str) -> Result<Self> {
+        let url: Url = env.parse(token_url, Url::parse(default_url).map_err(Error::internal)?)?;
+        let secure = url.scheme() == "https" || env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1");
+        if !secure || !url.has_host() {
+            return Err(unset(format!("{token_url} must begin with https://")));
         }
         Ok(Self {
-            token_url,
-            id: env.first(&[&name("CLIENT_ID")]).map(str::to_owned),
-            secret: env.first(&[&name("CLIENT_SECRET")]).map(Secret::new),
+            token_url: url,
+            id: env.first(&[id]).map(str::to_owned),
+            secret: env.first(&[secret]).map(Secret::new),
         })
     }
 }
@@ -206,6 +201,13 @@ impl EncryptionKey {
             None => Err(unset(format!("{name} is not 32 bytes in base64; make one with `openssl rand -base64 32`"))),
         }
     }
+}
+
+fn checked_database_url(url: Secret) -> Result<Secret> {
+    if url.expose().contains("//user:password@") {
+        return Err(unset("DATABASE_URL is a sample value; set it to your PostgreSQL's URL"));
+    }
+    Ok(url)
 }
 
 fn checked_admin_token(token: Secret) -> Result<Secret> {
@@ -260,6 +262,7 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_by_name() {
+        assert!(refused(("DATABASE_URL", "postgresql://user:password@host/database")).starts_with("DATABASE_URL"));
         assert!(refused(("ADMIN_TOKEN", "short")).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
@@ -269,6 +272,14 @@ mod tests {
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
             assert!(refused(("GEMINI_OAUTH_TOKEN_URL", url)).starts_with("GEMINI_OAUTH_TOKEN_URL"), "{url}");
         }
+    }
+
+    #[test]
+    fn an_empty_value_is_none() {
+        let mut env = complete();
+        env.set("DATABASE_URL", "");
+        env.set("POSTGRES_URL", "postgres://other/gateway");
+        assert_eq!(Config::read(&env).unwrap().database_url.expose(), "postgres://other/gateway");
     }
 
     #[test]

@@ -15,11 +15,12 @@ use std::{
 use crate::{
     access::{ApiKey, PresentedKey},
     background::Background,
-    config::Config,
+    config::{Config, OAuthClient},
     credential::Credential,
     error::Result,
     id::AccountId,
     pool::Account,
+    protocol::Provider,
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
@@ -35,8 +36,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const USABLE: Duration = Duration::from_secs(30);
 /// Time between two reports of one account's limits.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// Time between two looks for requests whose instance died.
-const REAP_EVERY: Duration = Duration::from_secs(10);
+/// Time between two rounds of upkeep.
+const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything a process holds. Whatever is remembered here is a cache and may be empty.
 pub struct Gateway {
@@ -46,7 +47,7 @@ pub struct Gateway {
     pub(crate) renewals: Renewals,
     sealer: Sealer,
     snapshot: Remembered<Snapshot>,
-    reaped: Mutex<Option<Instant>>,
+    kept_up: Mutex<Option<Instant>>,
     turns: AtomicUsize,
     reports: Mutex<HashMap<AccountId, Instant>>,
 }
@@ -69,7 +70,7 @@ impl Gateway {
             renewals: Renewals::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
-            reaped: Mutex::default(),
+            kept_up: Mutex::default(),
             turns: AtomicUsize::default(),
             reports: Mutex::default(),
             config,
@@ -87,12 +88,30 @@ impl Gateway {
         Credential::from_plain(plain).ok_or(Unsealable::Damaged)
     }
 
+    /// As which application the logins of a provider's accounts are renewed.
+    pub(crate) fn oauth_client(&self, provider: Provider) -> &OAuthClient {
+        match provider {
+            Provider::Anthropic => &self.config.anthropic_oauth,
+            Provider::Gemini => &self.config.gemini_oauth,
+        }
+    }
+
     /// Whether an account's limits may be written again; each answer reports them, and few reports matter.
     pub(crate) fn may_report(&self, account: &AccountId) -> bool {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         let due = reports.get(account).is_none_or(|last| last.elapsed() >= REPORT_EVERY);
         if due {
             reports.insert(account.clone(), Instant::now());
+        }
+        due
+    }
+
+    /// Whether it is time, for this process, to look after what nobody else does.
+    pub(crate) fn is_time_for_upkeep(&self) -> bool {
+        let mut last = self.kept_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= UPKEEP_EVERY);
+        if due {
+            *last = Some(Instant::now());
         }
         due
     }
@@ -128,29 +147,29 @@ impl Context {
         snapshot.key(&self.gateway.store, presented).await
     }
 
+    /// The issued key, if it allows what is asked. A remembered one that refuses is read again: it may have been changed.
+    pub(crate) async fn key_that(
+        &self,
+        presented: &PresentedKey,
+        allows: impl Fn(&ApiKey) -> Result<()>,
+    ) -> Result<(Arc<Snapshot>, Arc<ApiKey>)> {
+        let asked = Instant::now();
+        let snapshot = self.snapshot().await?;
+        let key = self.key(&snapshot, presented).await?;
+        if allows(&key).is_ok() {
+            return Ok((snapshot, key));
+        }
+        let snapshot = self.snapshot_since(asked).await?;
+        let key = self.key(&snapshot, presented).await?;
+        allows(&key).map(|()| (snapshot, key))
+    }
+
     fn refresh(&self) {
         let cx = self.clone();
         self.background.spawn(async move {
             let fresh_enough = Instant::now().checked_sub(FRESH).unwrap_or_else(Instant::now);
             if let Err(error) = cx.snapshot_since(fresh_enough).await {
                 tracing::debug!(%error, "the snapshot could not be refreshed");
-            }
-        });
-    }
-
-    /// Now and then, beside a request, records requests whose instance died.
-    pub(crate) fn reap_when_due(&self) {
-        let mut reaped = self.gateway.reaped.lock().unwrap_or_else(PoisonError::into_inner);
-        if reaped.is_some_and(|at| at.elapsed() < REAP_EVERY) {
-            return;
-        }
-        *reaped = Some(Instant::now());
-        let gateway = Arc::clone(&self.gateway);
-        self.background.spawn(async move {
-            match gateway.store.reap().await {
-                Ok(0) => {}
-                Ok(lost) => tracing::warn!(lost, "requests of an instance that died were recorded as lost"),
-                Err(error) => tracing::debug!(%error, "lost requests could not be looked for"),
             }
         });
     }

@@ -6,6 +6,7 @@
 
 mod relay;
 mod routes;
+mod tls;
 mod upstream;
 
 pub mod access;

@@ -28,6 +28,7 @@ function journey(name, walk, { requests, provider }) {
       assert.equal(row.status, "completed", JSON.stringify(row));
       assert.equal(row.provider, provider);
       assert.equal(row.estimated, false);
+      assert.ok(row.tokens.output > 0 && row.cost_usd > 0, JSON.stringify(row));
     }
   });
 }

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { addAccount, issueKey, signIn, withPage } from "./support/browser.mjs";
 import { site, startFake } from "./support/gateway.mjs";
 import { claudeSaysHi } from "./support/journeys.mjs";
-import { debugPrograms, Program } from "./support/programs.mjs";
+import { complete, debugPrograms, Program } from "./support/programs.mjs";
 import { copyProject } from "./support/vercel.mjs";
 
 /** The first start compiles everything. */
@@ -68,6 +68,11 @@ test("up from a clone, set up in the page, used by Claude Code, and all still th
   } finally {
     await end(second.program, "SIGTERM");
   }
+});
+
+test("npm run db:push brings the schema up to date by hand, and ends", async () => {
+  const { code, stdout, stderr } = await complete("npm", ["run", "db:push"], { cwd: clone.dir, env: shell() });
+  assert.equal(code, 0, stdout + stderr);
 });
 
 test("what it keeps is for its owner's eyes only", () => {

@@ -51,6 +51,19 @@ impl Snapshot {
         })
     }
 
+    /// One without accounts, for tests that have no database.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Self {
+            revision: 0,
+            accounts: Vec::new(),
+            prices: PriceTable::built_in(),
+            policies: HashMap::new(),
+            default_policy: Policy::default(),
+            keys: Arc::default(),
+        }
+    }
+
     /// How a pool routes the requests of a provider.
     pub(crate) fn policy(&self, pool: &str, provider: Provider) -> &Policy {
         self.policies.get(&(pool.to_owned(), provider)).unwrap_or(&self.default_policy)

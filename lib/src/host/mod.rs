@@ -6,6 +6,7 @@ pub mod vercel;
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use futures_util::FutureExt;
+use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -57,6 +58,8 @@ impl Door {
                     let mut response =
                         Response::new(full(r#"{"error":{"type":"internal","message":"internal error"}}"#));
                     *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                    let id = HeaderValue::from_str(id.as_str()).expect("an id is plain ASCII");
+                    response.headers_mut().insert("x-request-id", id);
                     response
                 }
             }

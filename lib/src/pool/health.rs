@@ -9,6 +9,8 @@ use crate::protocol::{Penalty, Scope};
 
 /// No cooldown that we choose ourselves is longer: an account is never believed gone for good.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(15 * 60);
+/// A cooldown is never believed blindly: one that is longer than this is tested with one request after this.
+const PROBE_AFTER: Duration = Duration::from_secs(15 * 60);
 /// An account without credit is tried again after this.
 const EXHAUSTED_FOR: Duration = Duration::from_secs(60 * 60);
 
@@ -54,6 +56,8 @@ pub struct Health {
     pub reason: Option<String>,
     /// When the state ends by itself; `None`: when somebody acts.
     pub until: Option<Timestamp>,
+    /// When one request may test whether a long cooldown still holds; `None`: the cooldown is short.
+    pub probe_at: Option<Timestamp>,
     /// Failures in a row.
     pub failures: u32,
 }
@@ -61,12 +65,17 @@ pub struct Health {
 impl Health {
     /// Nothing wrong.
     pub fn ready() -> Self {
-        Self { last: State::Ready, reason: None, until: None, failures: 0 }
+        Self { last: State::Ready, reason: None, until: None, probe_at: None, failures: 0 }
     }
 
     /// The state by `now`: a time that has passed has cured it.
     pub fn state(&self, now: Timestamp) -> State {
         if self.until.is_some_and(|until| until <= now) { State::Ready } else { self.last }
+    }
+
+    /// Whether one request may test by `now` if the account serves again.
+    pub fn is_due_for_probe(&self, now: Timestamp) -> bool {
+        self.probe_at.is_some_and(|at| at <= now)
     }
 
     /// What a failed attempt does to an account of this health.
@@ -76,7 +85,10 @@ impl Health {
             let longest = LONGEST_COOLDOWN.max(Duration::from_secs(seconds.into()));
             now + Duration::from_secs(u64::from(seconds) << steps.min(16)).min(longest)
         };
-        let whole = |last, until| Setback::Account(Self { last, reason: Some(reason.to_owned()), until, failures });
+        let whole = |last, until: Option<Timestamp>| {
+            let probe_at = until.map(|_| now + PROBE_AFTER).filter(|probe| until.is_some_and(|until| *probe < until));
+            Setback::Account(Self { last, reason: Some(reason.to_owned()), until, probe_at, failures })
+        };
         match penalty {
             Penalty::RateLimited { until, scope } => {
                 let until = until.unwrap_or_else(|| doubled(rules.rate_limited_seconds, self.failures));
@@ -84,6 +96,10 @@ impl Health {
                     Scope::Account => whole(State::Cooling, Some(until)),
                     Scope::Family => Setback::Family { until },
                 }
+            }
+            // What is out already is not brought back by a lesser fault of a request that was still under way.
+            Penalty::Overloaded | Penalty::Unreachable if self.state(now) != State::Ready => {
+                Setback::Account(Self { failures, ..self.clone() })
             }
             Penalty::Overloaded | Penalty::Unreachable if failures < rules.failure_threshold => {
                 whole(State::Ready, None)
@@ -165,6 +181,25 @@ mod tests {
         let penalty = Penalty::RateLimited { until: Some(at(2_000)), scope: Scope::Family };
         let after = Health::ready().after(&penalty, "why", &Cooldown::default(), at(1_000));
         assert_eq!(after, Setback::Family { until: at(2_000) });
+    }
+
+    #[test]
+    fn a_long_cooldown_is_tested_early_and_a_short_one_is_sat_out() {
+        for (until, probe_at) in [(at(1_000 + 901), Some(at(1_900))), (at(1_900), None), (at(1_060), None)] {
+            let penalty = Penalty::RateLimited { until: Some(until), scope: Scope::Account };
+            let after = Health::ready().after(&penalty, "why", &Cooldown::default(), at(1_000));
+            let Setback::Account(health) = after else { panic!("{penalty:?} concerns the account") };
+            assert_eq!(health.probe_at, probe_at, "until {until}");
+            assert!(!health.is_due_for_probe(at(1_899)));
+            assert_eq!(health.is_due_for_probe(at(1_900)), probe_at.is_some());
+        }
+    }
+
+    #[test]
+    fn a_lesser_fault_leaves_a_graver_one_standing() {
+        let refused = Health { last: State::NeedsAuth, reason: Some("401".to_owned()), ..Health::ready() };
+        let after = refused.after(&Penalty::Overloaded, "529", &Cooldown::default(), at(1_000));
+        assert_eq!(after, Setback::Account(Health { failures: 1, ..refused }));
     }
 
     #[test]

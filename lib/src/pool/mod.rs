@@ -96,7 +96,7 @@ impl Account {
         self.model_map.get(asked).map_or(asked, String::as_str)
     }
 
-    /// The operator's settings, as the API and the audit log show them; no secret is among them.
+    /// The operator's settings, as the API shows them; no secret is among them.
     pub fn settings(&self) -> Value {
         json!({
             "provider": self.provider, "name": self.name, "pool": self.pool, "base_url": self.base_url,
@@ -109,6 +109,17 @@ impl Account {
             "use_paid_overage": self.use_paid_overage,
             "models": self.models, "model_map": self.model_map, "note": self.note, "paused": self.paused,
         })
+    }
+
+    /// The settings and the health, as the audit log shows them.
+    pub fn told(&self) -> Value {
+        let mut told = self.settings();
+        told["health"] = json!({
+            "state": self.health.last.as_str(), "reason": self.health.reason, "until": self.health.until,
+            "failures": self.health.failures,
+        });
+        told["cooling_families"] = json!(self.cooling_families);
+        told
     }
 
     /// What is shown: the operator's pause before everything, then the health as it is by `now`.

@@ -100,10 +100,14 @@ pub fn rank<'a>(
                 Strategy::RoundRobin => ((index + count - lot.turn % count) % count) as f64,
                 strategy => within(account, strategy, lot.seed, now),
             };
-            (
-                Place { tier: account.priority, dry: is_dry(account, now), within, tie: unit(lot.seed, &account.id) },
-                account,
-            )
+            let place = Place {
+                settled: account.state(now) == State::Ready,
+                tier: account.priority,
+                dry: is_dry(account, now),
+                within,
+                tie: unit(lot.seed, &account.id),
+            };
+            (place, account)
         })
         .collect();
     placed.sort_by(|(a, _), (b, _)| a.partial_cmp(b).expect("no place is NaN"));
@@ -113,6 +117,8 @@ pub fn rank<'a>(
 /// An account's place in the order; smaller is earlier, and the first difference decides.
 #[derive(Debug, PartialEq, PartialOrd)]
 struct Place {
+    /// False for an account that is to be tested: the next request tests it, or none ever would.
+    settled: bool,
     tier: i32,
     dry: bool,
     within: f64,
@@ -132,6 +138,7 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     }
     match account.state(now) {
         State::Ready => {}
+        State::Exhausted | State::Cooling if account.health.is_due_for_probe(now) => {}
         State::Paused => return Some(Exclusion::Paused),
         State::NeedsAuth => return Some(Exclusion::NeedsAuth),
         State::Exhausted => return Some(Exclusion::Exhausted { until: account.health.until }),

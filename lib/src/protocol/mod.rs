@@ -152,6 +152,13 @@ pub enum Operation {
     Other,
 }
 
+impl Operation {
+    /// Whether the upstream charges nothing for it.
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::CountTokens | Self::Models | Self::Other)
+    }
+}
+
 /// How the answer's bytes are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {

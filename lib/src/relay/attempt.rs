@@ -110,12 +110,19 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// Failures in a row are counted on the account as it now is, for others may have failed beside this one.
 pub(super) fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
-    let setback = account.health.after(penalty, &reason, &arrival.policy().cooldown, clock::now());
     tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
-    let (cx_then, id, family) = (cx.clone(), account.id.clone(), arrival.family());
+    let (beside, id, family, penalty) = (cx.clone(), account.id.clone(), arrival.family(), penalty.clone());
+    let cooldown = arrival.policy().cooldown.clone();
     cx.background.spawn(async move {
-        if let Err(error) = cx_then.gateway.store.set_back(&id, &family, &setback, &reason).await {
+        let kept = async {
+            let truth = beside.snapshot_since(Instant::now()).await?;
+            let Some(account) = truth.accounts.iter().find(|account| account.id == id) else { return Ok(()) };
+            let setback = account.health.after(&penalty, &reason, &cooldown, clock::now());
+            beside.gateway.store.set_back(&id, &family, &setback, &reason).await
+        };
+        if let Err(error) = kept.await {
             tracing::error!(account = %id, %error, "an account's setback could not be kept");
         }
     });
@@ -124,7 +131,7 @@ pub(super) fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penal
 fn recover(cx: &Context, account: &Account) {
     let (cx_then, id) = (cx.clone(), account.id.clone());
     cx.background.spawn(async move {
-        if let Err(error) = cx_then.gateway.store.recover(&id, false).await {
+        if let Err(error) = cx_then.gateway.store.recover(&id).await {
             tracing::error!(account = %id, %error, "an account's recovery could not be kept");
         }
     });

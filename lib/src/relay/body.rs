@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{CONTENT_ENCODING, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER},
 };
 use http_body_util::BodyExt;
 
@@ -10,7 +10,7 @@ use super::{Arrival, flow::Flow, hold::Held, open::Open, sign};
 use crate::{
     http::Response,
     pool::Account,
-    protocol::{meter, to_caller},
+    protocol::{Form, meter, to_caller},
 };
 
 /// A client waits out a shorter `retry-after` by itself.
@@ -26,6 +26,10 @@ pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, mut open:
     let meter = meter(demand.provider, demand.operation, demand.form, coding.as_deref(), demand.input_estimate);
     open.answering(held.status, &held.headers, meter);
     let mut headers = to_caller(&held.headers);
+    if demand.form == Form::Sse {
+        // A ping or an error event of ours may come in between.
+        headers.remove(CONTENT_LENGTH);
+    }
     sign(&mut headers, arrival, account, &open);
     let status = held.status;
     respond(status, headers, Flow::new(arrival.policy().patience.idle(), demand, coding.is_none(), held, open))

@@ -53,7 +53,7 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
     }
     let store = &cx.gateway.store;
     match &asked.penalty {
-        None => store.recover(&account.id, true).await?,
+        None => store.note_good_check(&account.id).await?,
         Some(penalty) => {
             let setback = account.health.after(penalty, &asked.message, &Cooldown::default(), clock::now());
             store.set_back(&account.id, "", &setback, &asked.message).await?;

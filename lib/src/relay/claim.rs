@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
+use tokio::time::sleep;
+
 use super::{
     Arrival,
     open::{self, Open},
@@ -18,6 +20,10 @@ use crate::{
 
 /// A busy account is worth asking for again after this.
 const BUSY_FOR: Duration = Duration::from_secs(2);
+/// A request that has ended holds its lease until its row is written: a cap that is reached is given that long to fall.
+const SETTLING: Duration = Duration::from_millis(50);
+/// How often it is given that.
+const WAITS: u32 = 2;
 /// How often what was decided on may turn out to be old before the caller is told to come back.
 const LOOKS: usize = 4;
 /// The accounts that one claim names; when all of them are busy, a further claim names the next.
@@ -31,7 +37,7 @@ pub(super) async fn next_account(
     mut open: Open,
     tried: &[AccountId],
 ) -> (Option<Open>, Result<Account>) {
-    let mut refusal = None;
+    let mut waits = 0;
     for _ in 0..LOOKS {
         if let Err(error) = arrival.allowed() {
             return (Some(open), Err(error));
@@ -41,7 +47,7 @@ pub(super) async fn next_account(
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
         let mut outcome = Err(Refused::AccountsBusy);
         for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
-            let (claimed, claimed_outcome) = claim_to_the_end(cx, open, claim(arrival, accounts)).await;
+            let (claimed, claimed_outcome) = claim_to_the_end(cx, arrival, open, claim(arrival, accounts)).await;
             let Some(claimed) = claimed else { return (None, Err(Error::internal("a claim broke off"))) };
             open = claimed;
             outcome = match claimed_outcome {
@@ -64,12 +70,16 @@ pub(super) async fn next_account(
                 let gone = Error::new(Kind::Unauthenticated, "this API key is revoked or expired");
                 return (Some(open), Err(gone));
             }
-            Err(Refused::KeyBusy) => return (Some(open), Err(key_busy(arrival))),
-            // The second time this was decided on what is true now.
-            Err(Refused::AccountsBusy) if refusal.is_some() => break,
-            Err(Refused::AccountsBusy | Refused::SettingsChanged) => {}
+            Err(Refused::KeyBusy) if waits == WAITS => return (Some(open), Err(key_busy(arrival))),
+            Err(Refused::AccountsBusy) if waits == WAITS || (waits > 0 && ranking.order.is_empty()) => break,
+            Err(Refused::KeyBusy | Refused::AccountsBusy) => {
+                waits += 1;
+                if !ranking.order.is_empty() {
+                    sleep(SETTLING).await;
+                }
+            }
+            Err(Refused::SettingsChanged) => {}
         }
-        refusal = (outcome.err() == Some(Refused::AccountsBusy)).then_some(());
         if let Err(error) = look_again(cx, arrival, asked).await {
             return (Some(open), Err(error));
         }
@@ -83,14 +93,15 @@ pub(super) async fn next_account(
 /// travels with the claim, and is settled when nobody takes it back.
 async fn claim_to_the_end(
     cx: &Context,
+    arrival: &Arrival,
     mut open: Open,
     claim: Claim,
 ) -> (Option<Open>, Result<Result<Granted, Refused>>) {
-    let gateway = Arc::clone(&cx.gateway);
+    let (gateway, snapshot) = (Arc::clone(&cx.gateway), Arc::clone(&arrival.snapshot));
     let claiming = tokio::spawn(async move {
         let outcome = gateway.store.claim(claim).await;
         if let Ok(Ok(granted)) = &outcome {
-            open.granted(granted);
+            open.granted(granted, snapshot);
         }
         (open, outcome)
     });

@@ -98,7 +98,19 @@ impl Flow {
         events.ping.reset();
         // Polled again so that the timer wakes us.
         let _pending = events.ping.poll(task);
-        if self.open.between_events() { Poll::Ready(Bytes::from_static(PING)) } else { Poll::Pending }
+        let welcome = self.open.between_events() && !self.open.has_ended();
+        if welcome { Poll::Ready(Bytes::from_static(PING)) } else { Poll::Pending }
+    }
+
+    /// What is wrong with this end of the bytes. A stream is whole with the sign of its form, however its connection then
+    /// ends, and is not whole without.
+    fn fault(&self, end: Option<Result<Bytes, String>>) -> Option<String> {
+        match end {
+            _ if self.must_end_well && self.open.has_ended() => None,
+            Some(Err(reason)) => Some(reason),
+            _ if self.must_end_well => Some("the upstream ended its answer early".to_owned()),
+            _ => None,
+        }
     }
 
     /// The upstream is gone in the middle of its answer. The caller is told in the protocol's own words, or by a broken
@@ -145,20 +157,17 @@ impl Body for Flow {
                     this.events.iter_mut().for_each(|events| events.ping.reset());
                     return data(bytes);
                 }
-                Poll::Ready(None) if this.must_end_well && !this.open.has_ended() => {
-                    if let Some(event) = this.cut("the upstream ended its answer early".to_owned()) {
-                        return data(event);
+                Poll::Ready(end) => match this.fault(end) {
+                    None => {
+                        this.open.completed();
+                        this.state = State::Done;
                     }
-                }
-                Poll::Ready(None) => {
-                    this.open.completed();
-                    this.state = State::Done;
-                }
-                Poll::Ready(Some(Err(reason))) => {
-                    if let Some(event) = this.cut(reason) {
-                        return data(event);
+                    Some(reason) => {
+                        if let Some(event) = this.cut(reason) {
+                            return data(event);
+                        }
                     }
-                }
+                },
                 Poll::Pending => return this.poll_ping(task).map(|ping| Some(Ok(Frame::data(ping)))),
             }
         }
@@ -172,8 +181,9 @@ impl Body for Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         // A server that has sent as many bytes as it announced drops the body without asking for its end.
-        let all_sent = self.held.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream);
-        if all_sent || (self.must_end_well && self.open.has_ended()) {
+        let all_sent = || self.held.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream);
+        let whole = if self.must_end_well { self.open.has_ended() } else { all_sent() };
+        if whole {
             self.open.completed();
         }
     }
@@ -192,3 +202,6 @@ impl Timer {
         self.sleep.as_mut().poll(task)
     }
 }
+
+#[cfg(test)]
+mod tests;

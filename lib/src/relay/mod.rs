@@ -8,6 +8,7 @@ mod flow;
 mod hold;
 mod open;
 mod refresh;
+mod upkeep;
 
 use std::{
     sync::Arc,
@@ -77,7 +78,7 @@ impl Arrival {
 /// Relays one request. An error is a refusal of ours, for the caller's dialect to word; nothing was claimed for it, or
 /// what was claimed is settled.
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
-    cx.reap_when_due();
+    upkeep::keep_up(cx);
     refresh::when_due(cx, &arrival.snapshot);
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;

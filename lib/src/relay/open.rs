@@ -33,7 +33,8 @@ const REQUEST_ID_CHARS: usize = 120;
 pub(super) struct Open {
     record: Record,
     began: Instant,
-    input_estimate: u64,
+    /// What the request costs if nobody ever says: see [`unsaid`].
+    unsaid: Option<Usage>,
     /// Whether a claim was granted: only then is there a row.
     granted: bool,
     /// From the arrival to the first claim that was granted.
@@ -45,7 +46,7 @@ pub(super) struct Open {
     meter: Option<Box<dyn Meter>>,
     /// The service tier that the answer's headers name.
     tier: Option<Tier>,
-    /// Prices as they were when the request came.
+    /// Prices as they were when an account was taken.
     snapshot: Arc<Snapshot>,
     tell: Option<oneshot::Sender<Record>>,
 }
@@ -58,7 +59,7 @@ impl Open {
         Self {
             record: blank(arrival),
             began: arrival.began,
-            input_estimate: arrival.demand.input_estimate,
+            unsaid: unsaid(arrival),
             granted: false,
             admitted: None,
             sent: false,
@@ -71,7 +72,8 @@ impl Open {
     }
 
     /// An account is taken.
-    pub(super) fn granted(&mut self, granted: &Granted) {
+    pub(super) fn granted(&mut self, granted: &Granted, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
         self.granted = true;
         self.admitted.get_or_insert_with(|| self.began.elapsed());
         self.record.account_id = granted.account.clone();
@@ -176,7 +178,7 @@ impl Open {
         let (mut usage, model) = match tally {
             Some(Tally { usage, model, .. }) => (usage, model),
             // The caller hung up while an upstream was at work, and what it used nobody will ever say.
-            None if self.sent && !self.ended => (Some(Usage::estimate(self.input_estimate)), None),
+            None if self.sent && !self.ended => (self.unsaid.take(), None),
             None => (None, None),
         };
         self.record.served_model = model;
@@ -296,11 +298,18 @@ fn blank(arrival: &Arrival) -> Record {
     }
 }
 
-/// What the request is recorded as should this instance die: its prompt, by estimate.
+/// What a request used of which nobody will ever say it: its prompt, by estimate. `None` where the upstream charges nothing.
+fn unsaid(arrival: &Arrival) -> Option<Usage> {
+    let demand = &arrival.demand;
+    (!demand.operation.is_free()).then(|| Usage::estimate(demand.input_estimate))
+}
+
+/// What the request is recorded as should this instance die.
 pub(super) fn draft(arrival: &Arrival, prices: &PriceTable) -> Draft {
     let blank = blank(arrival);
-    let usage = Usage::estimate(arrival.demand.input_estimate);
-    let priced = prices.price(arrival.demand.provider, blank.model.as_deref().unwrap_or_default(), None, &usage);
+    let usage = unsaid(arrival);
+    let asked = blank.model.as_deref().unwrap_or_default();
+    let priced = usage.as_ref().map(|usage| prices.price(arrival.demand.provider, asked, None, usage));
     Draft {
         id: blank.id,
         started_at: blank.started_at,
@@ -312,10 +321,10 @@ pub(super) fn draft(arrival: &Arrival, prices: &PriceTable) -> Draft {
         stream: blank.stream,
         session: blank.session,
         client: blank.client,
-        input_tokens: usage.input,
-        cost_micros: priced.cost.0,
-        estimated: true,
-        unpriced: priced.unpriced,
+        cost_micros: priced.as_ref().map_or(0, |priced| priced.cost.0),
+        unpriced: priced.is_some_and(|priced| priced.unpriced),
+        estimated: usage.is_some(),
+        input_tokens: usage.map(|usage| usage.input),
         attempts: [],
     }
 }

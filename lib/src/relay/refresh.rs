@@ -189,7 +189,7 @@ impl<'a> Renewal<'a> {
     /// It is our turn: asks the endpoint, and stores what it gives.
     async fn exchange(&self, refresh_token: Secret, project: Option<String>, interrupted: bool) -> Renewed {
         let Self { gateway, known, .. } = self;
-        let client = gateway.config.oauth(known.provider);
+        let client = gateway.oauth_client(known.provider);
         match oauth::refresh(&gateway.upstream, client, known.provider, &refresh_token).await {
             Ok(Grant { access_token, refresh_token: rotated, expires_at }) => {
                 let refresh_token = Some(rotated.unwrap_or(refresh_token));

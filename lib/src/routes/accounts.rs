@@ -7,10 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
-use super::{
-    Fields, caller, credential, fields, no_such_method, no_such_path, reply, segments,
-    stats::{Query, today},
-};
+use super::{Fields, caller, credential, fields, no_such_method, no_such_path, reply, segments, stats::Query};
 use crate::{
     access::Caller,
     clock,
@@ -22,7 +19,7 @@ use crate::{
     pool::{Account, Health},
     protocol::Provider,
     relay::check,
-    store::{Per, Use},
+    store::{Per, Used},
 };
 
 const LOWEST_PRIORITY: i32 = 1_000;
@@ -109,8 +106,8 @@ async fn create(
     };
     apply(&cx.gateway, &mut account, &mut body, Some(given))?;
     body.finish()?;
-    cx.gateway.store.add_account(&account, caller.name()).await?;
-    reply::json(StatusCode::CREATED, &view(&account, None, now))
+    let account = cx.gateway.store.add_account(&account, caller.name()).await?;
+    reply::json(StatusCode::CREATED, &view(&account, &Used::default(), now))
 }
 
 async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> {
@@ -118,7 +115,7 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let limit = query.limit()?;
     let now = clock::now();
     let store = &cx.gateway.store;
-    let (accounts, used) = tokio::try_join!(store.accounts(), store.usage_since(Per::Account, today(now)))?;
+    let (accounts, used) = tokio::try_join!(store.accounts(), store.usage(Per::Account, now))?;
     let wanted = |name: &str, value: &str| query.text(name).is_none_or(|wanted| wanted == value);
     let page: Vec<_> = accounts
         .iter()
@@ -129,8 +126,8 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
         .take(usize::try_from(limit).unwrap_or(0))
         .collect();
     let next = query.next(&page, limit, |account| account.id.as_str().to_owned());
-    let data: Vec<_> =
-        page.iter().map(|account| view(account, Some(used.get(account.id.as_str()).copied()), now)).collect();
+    let used = |account: &Account| used.get(account.id.as_str()).copied().unwrap_or_default();
+    let data: Vec<_> = page.iter().map(|account| view(account, &used(account), now)).collect();
     reply::page(&data, next.as_deref())
 }
 
@@ -141,8 +138,8 @@ async fn one(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Response> 
 
 async fn shown(cx: &Context, account: Account) -> Result<Response> {
     let now = clock::now();
-    let used = cx.gateway.store.usage_since(Per::Account, today(now)).await?;
-    reply::ok(&view(&account, Some(used.get(account.id.as_str()).copied()), now))
+    let used = cx.gateway.store.usage_of_one(Per::Account, account.id.as_str(), now).await?;
+    reply::ok(&view(&account, &used, now))
 }
 
 async fn change(cx: &Context, caller: &Caller, id: &AccountId, mut body: Fields) -> Result<Response> {
@@ -189,12 +186,14 @@ async fn checked(cx: &Context, caller: &Caller, id: &AccountId) -> Result<Respon
     let account = cx.gateway.store.account(id).await?;
     let finding = check(cx, &account).await?;
     let account = cx.gateway.store.account(id).await?;
+    let now = clock::now();
+    let used = cx.gateway.store.usage_of_one(Per::Account, id.as_str(), now).await?;
     reply::ok(&json!({
         "ok": finding.ok,
         "status": finding.status,
         "message": finding.message,
         "took_ms": finding.took_ms,
-        "account": view(&account, None, clock::now()),
+        "account": view(&account, &used, now),
     }))
 }
 
@@ -292,8 +291,8 @@ fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// An account as it is shown. `used`: its use today, where that was asked for.
-fn view(account: &Account, used: Option<Option<Use>>, now: Timestamp) -> Value {
+/// An account as it is shown.
+fn view(account: &Account, used: &Used, now: Timestamp) -> Value {
     let cooling: Vec<_> =
         account.cooling_families.iter().map(|(family, until)| json!({ "family": family, "until": until })).collect();
     let state = account.state(now);
@@ -311,10 +310,8 @@ fn view(account: &Account, used: Option<Option<Use>>, now: Timestamp) -> Value {
     view["last_checked_at"] = json!(account.last_checked_at);
     view["created_at"] = json!(account.created_at);
     view["updated_at"] = json!(account.updated_at);
-    if let Some(used) = used {
-        view["usage_today"] = json!(used.unwrap_or_default());
-        view["last_used_at"] = json!(used.and_then(|used| used.last_used_at));
-    }
+    view["usage_today"] = json!(used.today);
+    view["last_used_at"] = json!(used.last_used_at);
     view
 }
 

@@ -6,10 +6,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{
-    Fields, caller, fields, no_such_method, no_such_path, reply, segments,
-    stats::{Query, today},
-};
+use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::Query};
 use crate::{
     access::{ApiKey, Caller, PresentedKey, Role},
     clock,
@@ -18,7 +15,7 @@ use crate::{
     http::{Request, Response},
     id::KeyId,
     protocol::Provider,
-    store::{Per, Use},
+    store::{Per, Used},
 };
 
 const MOST_IN_FLIGHT: i32 = 1_000_000;
@@ -62,8 +59,8 @@ async fn issue(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Respon
     };
     apply(&mut key, &mut body, now)?;
     body.finish()?;
-    cx.gateway.store.issue_key(&key, &secret.hash(), caller.name()).await?;
-    let mut shown = view(&key, None, now);
+    let key = cx.gateway.store.issue_key(&key, &secret.hash(), caller.name()).await?;
+    let mut shown = view(&key, &Used::default(), now);
     shown["key"] = json!(secret.reveal());
     reply::json(StatusCode::CREATED, &shown)
 }
@@ -74,9 +71,10 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let before = query.text("cursor").map(KeyId::from);
     let store = &cx.gateway.store;
     let now = clock::now();
-    let (keys, used) = tokio::try_join!(store.keys(before.as_ref(), limit), store.usage_since(Per::Key, today(now)))?;
+    let (keys, used) = tokio::try_join!(store.keys(before.as_ref(), limit), store.usage(Per::Key, now))?;
     let next = query.next(&keys, limit, |key| key.id.as_str().to_owned());
-    let data: Vec<_> = keys.iter().map(|key| view(key, Some(used.get(key.id.as_str()).copied()), now)).collect();
+    let used = |key: &ApiKey| used.get(key.id.as_str()).copied().unwrap_or_default();
+    let data: Vec<_> = keys.iter().map(|key| view(key, &used(key), now)).collect();
     reply::page(&data, next.as_deref())
 }
 
@@ -94,8 +92,8 @@ async fn me(cx: &Context, caller: &Caller) -> Result<Response> {
 
 async fn shown(cx: &Context, key: ApiKey) -> Result<Response> {
     let now = clock::now();
-    let used = cx.gateway.store.usage_since(Per::Key, today(now)).await?;
-    reply::ok(&view(&key, Some(used.get(key.id.as_str()).copied()), now))
+    let used = cx.gateway.store.usage_of_one(Per::Key, key.id.as_str(), now).await?;
+    reply::ok(&view(&key, &used, now))
 }
 
 async fn change(cx: &Context, caller: &Caller, id: &KeyId, mut body: Fields) -> Result<Response> {
@@ -170,17 +168,16 @@ fn apply(key: &mut ApiKey, body: &mut Fields, now: Timestamp) -> Result<()> {
     }
 }
 
-/// A key as it is shown. `used`: its use today, where that was asked for.
-fn view(key: &ApiKey, used: Option<Option<Use>>, now: Timestamp) -> Value {
+/// A key as it is shown.
+fn view(key: &ApiKey, used: &Used, now: Timestamp) -> Value {
     let mut view = key.settings();
     view["id"] = json!(key.id);
     view["state"] = json!(key.state(now));
     view["created_at"] = json!(key.created_at);
     view["updated_at"] = json!(key.updated_at);
-    if let Some(used) = used {
-        view["usage_today"] = json!(used.unwrap_or_default());
-        view["last_used_at"] = json!(used.and_then(|used| used.last_used_at));
-    }
+    view["usage_today"] = json!(used.today);
+    view["usage_month"] = json!(used.month);
+    view["last_used_at"] = json!(used.last_used_at);
     view
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, header};
 
 use super::{not_set_up, reply};
 use crate::{
-    access::{NotAKey, PresentedKey},
+    access::{ApiKey, NotAKey, PresentedKey},
     background::Background,
     clock,
     error::{Error, Kind, Result},
@@ -48,11 +48,14 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
-    let snapshot = cx.snapshot().await?;
-    let key = cx.key(&snapshot, &presented).await?;
-    key.must_be_active(at)?;
+    cx.key_that(&presented, |key| key.must_be_active(at)).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
+    if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {
+        return Err(Error::invalid("model", "must not hold control characters"));
+    }
+    let allows = |key: &ApiKey| key.may_call(demand.provider, demand.model.as_deref());
+    let (snapshot, key) = cx.key_that(&presented, allows).await?;
     let arrival = Arrival {
         id: id.clone(),
         at,

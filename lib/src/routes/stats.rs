@@ -123,12 +123,6 @@ fn price_of(provider: &str) -> Result<Provider> {
     Provider::parse(provider).ok_or_else(|| Error::new(Kind::NotFound, format!("there is no provider {provider}")))
 }
 
-/// The beginning of the day, in UTC.
-pub(super) fn today(now: Timestamp) -> Timestamp {
-    let day = 24 * 60 * 60;
-    Timestamp::from_second(now.as_second().div_euclid(day) * day).unwrap_or(now)
-}
-
 /// The parameters of a list.
 pub(super) struct Query(BTreeMap<String, String>);
 
@@ -212,13 +206,6 @@ mod tests {
         for nonsense in ["", "x", "%%%", &BASE64_URL_SAFE_NO_PAD.encode("yesterday req_1")] {
             assert!(read_cursor(nonsense).is_err(), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn a_day_begins_at_midnight() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(today(at("2026-11-24T23:59:59Z")), at("2026-11-24T00:00:00Z"));
-        assert_eq!(today(at("2026-11-24T00:00:00Z")), at("2026-11-24T00:00:00Z"));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tokio_postgres::{
-    GenericClient, Row, Transaction,
+    Row,
     types::{Json, Type},
 };
 
-use super::{Change, Store, audit, fault};
+use super::{Change, Store, Transaction, audit};
 use crate::{
     error::{Error, Kind, Result},
     id::AccountId,
@@ -19,7 +19,7 @@ use crate::{
 const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
-    created_at, updated_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
+    created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
     credential_expires_at, credential_version, entitled,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
@@ -28,38 +28,34 @@ const COLUMNS: &str = "
 impl Store {
     /// Every account of every pool, oldest first.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        let sql = select(COLUMNS, " from accounts order by created_at, id");
-        let rows = self.work().await?.query_typed(&sql, &[]).await.map_err(fault)?;
+        let rows = self.rows(&select("order by id"), &[]).await?;
         rows.iter().map(account).collect()
     }
 
     /// One account.
     pub async fn account(&self, id: &AccountId) -> Result<Account> {
-        let client = self.work().await?;
-        find(&**client, id, "").await
+        let rows = self.rows(&select(ONE), &[(&id.as_str(), Type::TEXT)]).await?;
+        only(&rows, id)
     }
 
-    /// Adds an account.
-    pub async fn add_account(&self, new: &Account, actor: &str) -> Result<()> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
+    /// Adds an account. Answers it as it is kept.
+    pub async fn add_account(&self, new: &Account, actor: &str) -> Result<Account> {
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
         write(&transaction, new, "
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
                 max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
-                requests_per_minute, tokens_per_minute, use_paid_overage, credential_expires_at, entitled
+                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled
             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-                $24, $25)
+                $24, $25, $26)
         ").await?;
-        let change = Change {
-            actor,
-            action: "account.create",
-            subject: new.id.as_str(),
-            before: None,
-            after: Some(new.settings()),
-        };
+        let change =
+            Change { actor, action: "account.create", subject: new.id.as_str(), before: None, after: Some(new.told()) };
         audit::write(&transaction, change).await?;
-        transaction.commit().await.map_err(fault)
+        let kept = find(&transaction, &new.id, "").await?;
+        transaction.commit().await?;
+        Ok(kept)
     }
 
     /// Changes an account; what `change` refuses is left as it was. Answers the account as it is now.
@@ -70,9 +66,9 @@ impl Store {
         action: &str,
         change: impl FnOnce(&mut Account) -> Result<()>,
     ) -> Result<Account> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
-        let before = find(&*transaction, id, " for update").await?;
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
+        let before = find(&transaction, id, " for update").await?;
         let mut after = before.clone();
         change(&mut after)?;
         write(
@@ -83,75 +79,57 @@ impl Store {
                 provider = $2, name = $3, pool = $4, base_url = $5, credential = $6, credential_kind = $7,
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
-                created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23,
-                credential_expires_at = $24, entitled = $25, updated_at = now()
+                created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23, probe_at = $24,
+                credential_expires_at = $25, entitled = $26, updated_at = now()
             where id = $1
         ",
         )
         .await?;
         if after.cooling_families.is_empty() {
-            transaction
-                .execute_typed("delete from family_cooldowns where account_id = $1", &[(&id.as_str(), Type::TEXT)])
-                .await
-                .map_err(fault)?;
+            let sql = "delete from family_cooldowns where account_id = $1";
+            transaction.rows(sql, &[(&id.as_str(), Type::TEXT)]).await?;
         }
-        let told = Change {
-            actor,
-            action,
-            subject: id.as_str(),
-            before: Some(before.settings()),
-            after: Some(after.settings()),
-        };
+        let told =
+            Change { actor, action, subject: id.as_str(), before: Some(before.told()), after: Some(after.told()) };
         audit::write(&transaction, told).await?;
-        let changed = find(&*transaction, id, "").await?;
-        transaction.commit().await.map_err(fault)?;
+        let changed = find(&transaction, id, "").await?;
+        transaction.commit().await?;
         Ok(changed)
     }
 
     /// Removes an account and its credential; its ledger rows stay.
     pub async fn remove_account(&self, id: &AccountId, actor: &str) -> Result<()> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
-        let before = find(&*transaction, id, " for update").await?;
-        transaction
-            .execute_typed("delete from accounts where id = $1", &[(&id.as_str(), Type::TEXT)])
-            .await
-            .map_err(fault)?;
-        let change = Change {
-            actor,
-            action: "account.delete",
-            subject: id.as_str(),
-            before: Some(before.settings()),
-            after: None,
-        };
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
+        let before = find(&transaction, id, " for update").await?;
+        transaction.rows("delete from accounts where id = $1", &[(&id.as_str(), Type::TEXT)]).await?;
+        let change =
+            Change { actor, action: "account.delete", subject: id.as_str(), before: Some(before.told()), after: None };
         audit::write(&transaction, change).await?;
-        transaction.commit().await.map_err(fault)
+        transaction.commit().await
     }
 
     /// Keeps what an attempt's failure changed.
     pub async fn set_back(&self, id: &AccountId, family: &str, setback: &Setback, error: &str) -> Result<()> {
-        let client = self.work().await?;
         let id = id.as_str();
         match setback {
             Setback::Account(health) => {
                 let sql = "
                     update accounts
-                    set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6
+                    set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6,
+                        probe_at = $7
                     where id = $1";
                 let failures = i32::try_from(health.failures).unwrap_or(i32::MAX);
-                client
-                    .execute_typed(
-                        sql,
-                        &[
-                            (&id, Type::TEXT),
-                            (&health.last.as_str(), Type::TEXT),
-                            (&health.reason, Type::TEXT),
-                            (&health.until, Type::TIMESTAMPTZ),
-                            (&failures, Type::INT4),
-                            (&error, Type::TEXT),
-                        ],
-                    )
-                    .await
+                let of = [
+                    (&id as _, Type::TEXT),
+                    (&health.last.as_str() as _, Type::TEXT),
+                    (&health.reason as _, Type::TEXT),
+                    (&health.until as _, Type::TIMESTAMPTZ),
+                    (&failures as _, Type::INT4),
+                    (&error as _, Type::TEXT),
+                    (&health.probe_at as _, Type::TIMESTAMPTZ),
+                ];
+                self.rows(sql, &of).await.map(drop)
             }
             Setback::Family { until } => {
                 let sql = "
@@ -165,11 +143,9 @@ impl Store {
                     (until as _, Type::TIMESTAMPTZ),
                     (&error as _, Type::TEXT),
                 ];
-                client.execute_typed(sql, &of).await
+                self.rows(sql, &of).await.map(drop)
             }
         }
-        .map_err(fault)?;
-        Ok(())
     }
 
     /// Keeps what an upstream reported of an account's limits, and whom it bills.
@@ -178,31 +154,63 @@ impl Store {
             update accounts
             set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
             where id = $1";
-        let client = self.work().await?;
         let of = [(&id.as_str() as _, Type::TEXT), (&Json(limits) as _, Type::JSONB), (&organization as _, Type::TEXT)];
-        client.execute_typed(sql, &of).await.map_err(fault)?;
-        Ok(())
+        self.rows(sql, &of).await.map(drop)
     }
 
-    /// An account that had failed has served: nothing is wrong with it now. A check is noted as one.
-    pub async fn recover(&self, id: &AccountId, checked: bool) -> Result<()> {
+    /// An account whose credential was refused, and that was not looked at for ten minutes; whoever gets it here is the one to check it.
+    pub async fn due_check(&self) -> Result<Option<Account>> {
         let sql = "
-            update accounts set health = 'ready', health_reason = null, health_until = null, failures = 0,
-                last_checked_at = case when $2 then now() else last_checked_at end
+            update accounts set last_checked_at = now()
+            where id = (
+                select id from accounts
+                where health = 'needs_auth' and not paused
+                  and coalesce(last_checked_at, updated_at) < now() - interval '10 minutes'
+                order by last_checked_at nulls first
+                limit 1
+                for update skip locked
+            )
+            returning id";
+        let rows = self.rows(sql, &[]).await?;
+        match rows.first() {
+            Some(row) => self.account(&AccountId::from(row.get::<_, String>(0))).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An account that had failed has served: nothing is wrong with it now.
+    pub async fn recover(&self, id: &AccountId) -> Result<()> {
+        let sql = "
+            update accounts
+            set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0
             where id = $1";
-        let client = self.work().await?;
-        client.execute_typed(sql, &[(&id.as_str(), Type::TEXT), (&checked, Type::BOOL)]).await.map_err(fault)?;
-        Ok(())
+        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
+    }
+
+    /// A check went well, which proves that the credential is good; of limits and credit it proves nothing.
+    pub async fn note_good_check(&self, id: &AccountId) -> Result<()> {
+        let sql = "
+            update accounts
+            set last_checked_at = now(),
+                health_reason = case when health = 'needs_auth' then null else health_reason end,
+                health = case when health = 'needs_auth' then 'ready' else health end
+            where id = $1";
+        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
     }
 }
 
-fn select(columns: &str, rest: &str) -> String {
-    ["select ", columns, rest].concat()
+const ONE: &str = "where id = $1";
+
+fn select(which: &str) -> String {
+    ["select ", COLUMNS, " from accounts ", which].concat()
 }
 
-async fn find(client: &impl GenericClient, id: &AccountId, lock: &str) -> Result<Account> {
-    let sql = select(COLUMNS, " from accounts where id = $1") + lock;
-    let rows = client.query_typed(&sql, &[(&id.as_str(), Type::TEXT)]).await.map_err(fault)?;
+async fn find(transaction: &Transaction<'_>, id: &AccountId, lock: &str) -> Result<Account> {
+    let rows = transaction.rows(&select(&[ONE, lock].concat()), &[(&id.as_str(), Type::TEXT)]).await?;
+    only(&rows, id)
+}
+
+fn only(rows: &[Row], id: &AccountId) -> Result<Account> {
     match rows.first() {
         Some(row) => account(row),
         None => Err(Error::new(Kind::NotFound, format!("there is no account {id}"))),
@@ -211,7 +219,7 @@ async fn find(client: &impl GenericClient, id: &AccountId, lock: &str) -> Result
 
 async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> Result<()> {
     transaction
-        .execute_typed(
+        .rows(
             sql,
             &[
                 (&account.id.as_str(), Type::TEXT),
@@ -237,13 +245,13 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.requests_per_minute, Type::INT4),
                 (&account.tokens_per_minute, Type::INT4),
                 (&account.use_paid_overage, Type::BOOL),
+                (&account.health.probe_at, Type::TIMESTAMPTZ),
                 (&account.credential_expires_at, Type::TIMESTAMPTZ),
                 (&account.entitled, Type::BOOL),
             ],
         )
         .await
-        .map_err(fault)?;
-    Ok(())
+        .map(drop)
 }
 
 fn account(row: &Row) -> Result<Account> {
@@ -274,6 +282,7 @@ fn account(row: &Row) -> Result<Account> {
             last: State::parse_health(row.get("health")).ok_or_else(|| unknown("health"))?,
             reason: row.get("health_reason"),
             until: row.get("health_until"),
+            probe_at: row.get("probe_at"),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
         },
         cooling_families: row

@@ -4,10 +4,9 @@ use std::{future::Future, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::timeout;
 use tokio_postgres::types::{Json, Type};
 
-use super::{Lanes, Store, away, connect::PATIENCE, fault};
+use super::{Lane, Lanes, Store};
 use crate::{
     error::Result,
     id::{AccountId, KeyId, RequestId},
@@ -71,11 +70,11 @@ pub struct Draft {
     pub session: Option<String>,
     /// The client's user agent, cut short.
     pub client: Option<String>,
-    /// Estimated prompt tokens.
-    pub input_tokens: u64,
+    /// Estimated prompt tokens; `None` where they cost nothing.
+    pub input_tokens: Option<u64>,
     /// What that much of a prompt costs.
     pub cost_micros: i64,
-    /// True: it is an estimate.
+    /// Whether the figures are an estimate.
     pub estimated: bool,
     /// Whether the model has no price of its own.
     pub unpriced: bool,
@@ -120,21 +119,16 @@ impl Store {
 
     /// Records requests whose instance died; answers how many.
     pub async fn reap(&self) -> Result<i64> {
-        let rows = self.work().await?.query_typed("select reap()", &[]).await.map_err(fault)?;
+        let rows = self.rows("select reap()", &[]).await?;
         Ok(rows[0].get(0))
     }
 }
 
-pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Vec<Claim>) -> ClaimRun + Send + Sync + 'static + use<> {
+pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Claim]>) -> ClaimRun + Send + Sync + 'static + use<> {
     let lanes = Arc::clone(lanes);
     move |claims| {
         let lanes = Arc::clone(&lanes);
-        Box::pin(async move {
-            match timeout(PATIENCE, claim(&lanes, &claims)).await {
-                Ok(outcomes) => outcomes,
-                Err(_) => Err(away("a claim took too long")),
-            }
-        })
+        Box::pin(async move { claim(&lanes, &claims).await })
     }
 }
 
@@ -143,8 +137,7 @@ type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
     let sql = "select outcome, account_id, affinity from claim($1)";
-    let client = lanes.hot().await?;
-    let rows = client.query_typed(sql, &[(&Json(claims), Type::JSONB)]).await.map_err(fault)?;
+    let rows = lanes.rows(Lane::Hot, sql, &[(&Json(claims), Type::JSONB)]).await?;
     Ok(rows
         .iter()
         .map(|row| match row.get("outcome") {
@@ -160,15 +153,14 @@ async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
         .collect())
 }
 
-pub(super) fn renew(lanes: &Arc<Lanes>) -> impl Fn(Vec<RequestId>) -> RenewRun + Send + Sync + 'static + use<> {
+pub(super) fn renew(lanes: &Arc<Lanes>) -> impl Fn(Arc<[RequestId]>) -> RenewRun + Send + Sync + 'static + use<> {
     let lanes = Arc::clone(lanes);
     move |requests| {
         let lanes = Arc::clone(&lanes);
         Box::pin(async move {
             let ids: Vec<&str> = requests.iter().map(RequestId::as_str).collect();
             let sql = "update leases set expires_at = now() + lease_life() where request_id = any($1)";
-            let client = lanes.work().await?;
-            client.execute_typed(sql, &[(&ids, Type::TEXT_ARRAY)]).await.map_err(fault)?;
+            lanes.rows(Lane::Work, sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
             Ok(vec![(); requests.len()])
         })
     }

@@ -1,22 +1,20 @@
 //! Connections to Postgres: the URL made fit for the driver, TLS, and pools that answer in time.
 
-use std::{sync::Arc, time::Duration};
-
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::form_urlencoded;
 
+use super::lanes::PATIENCE;
 use crate::{
     error::{Error, Kind, Result},
     secret::Secret,
+    tls,
 };
 
-/// A caller is told within five seconds that the database is away; this leaves room for the answer.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(4_500);
 /// What the driver knows of a URL's query. Others, such as `pgbouncer=true`, are for other drivers and left out.
 const KNOWN: [&str; 10] = [
     "sslmode",
@@ -51,6 +49,8 @@ pub(crate) fn read_url(url: &Secret) -> Result<(tokio_postgres::Config, MakeRust
     let mut kept = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match (name.as_ref(), value.as_ref()) {
+            // The roots that browsers trust, which are there anyway.
+            ("sslrootcert", "system") => {}
             ("sslrootcert", file) => root_file = Some(file.to_owned()),
             // The certificate and its host name are checked under every mode that uses TLS.
             ("sslmode", "verify-full" | "verify-ca") => drop(kept.append_pair("sslmode", "require")),
@@ -65,12 +65,12 @@ pub(crate) fn read_url(url: &Secret) -> Result<(tokio_postgres::Config, MakeRust
     // The driver reads `+` as a plus sign, not as a space.
     let query = kept.finish().replace('+', "%20");
     let mut config: tokio_postgres::Config = format!("{base}?{query}").parse().map_err(|e| invalid(Box::new(e)))?;
-    config.application_name("llm-gateway").connect_timeout(PATIENCE);
-    Ok((config, MakeRustlsConnect::new(tls(root_file.as_deref())?)))
+    config.application_name("llm-gateway").connect_timeout(PATIENCE).tcp_user_timeout(PATIENCE);
+    Ok((config, MakeRustlsConnect::new(certificates(root_file.as_deref())?)))
 }
 
-fn tls(root_file: Option<&str>) -> Result<ClientConfig> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+fn certificates(root_file: Option<&str>) -> Result<ClientConfig> {
+    let mut roots = tls::web_roots();
     if let Some(file) = root_file {
         let unreadable = |source: rustls::pki_types::pem::Error| {
             Error::new(Kind::Unavailable, "the sslrootcert of DATABASE_URL cannot be read")
@@ -80,17 +80,7 @@ fn tls(root_file: Option<&str>) -> Result<ClientConfig> {
             roots.add(certificate.map_err(unreadable)?).map_err(Error::internal)?;
         }
     }
-    Ok(client_config(roots))
-}
-
-/// TLS as both shores use it.
-pub(crate) fn client_config(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider knows the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+    Ok(tls::client_config(roots))
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use tokio_postgres::{
-    GenericClient, Row, Transaction,
+    Row,
     types::{Json, Type},
 };
 
-use super::{Change, Store, audit, fault};
+use super::{Change, Lane, Store, Transaction, audit};
 use crate::{
     access::{ApiKey, KeyHash, Role},
     error::{Error, Kind, Result},
@@ -24,31 +24,30 @@ impl Store {
     /// The key that has this hash, in whatever state it is.
     pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<ApiKey>> {
         let sql = [SELECT, " where hash = $1"].concat();
-        let rows = self.lanes.hot().await?.query_typed(&sql, &[(&&hash.0[..], Type::BYTEA)]).await.map_err(fault)?;
+        let rows = self.lanes.rows(Lane::Hot, &sql, &[(&&hash.0[..], Type::BYTEA)]).await?;
         rows.first().map(key).transpose()
     }
 
     /// One key.
     pub async fn key(&self, id: &KeyId) -> Result<ApiKey> {
-        let client = self.work().await?;
-        find(&**client, id, "").await
+        let rows = self.rows(&[SELECT, ONE].concat(), &[(&id.as_str(), Type::TEXT)]).await?;
+        only(&rows, id)
     }
 
     /// Keys, newest first, that were issued before the one named.
     pub async fn keys(&self, before: Option<&KeyId>, limit: i64) -> Result<Vec<ApiKey>> {
         let sql = [SELECT, " where $1::text is null or id < $1 order by id desc limit $2"].concat();
         let before = before.map(KeyId::as_str);
-        let client = self.work().await?;
-        let rows = client.query_typed(&sql, &[(&before, Type::TEXT), (&limit, Type::INT8)]).await.map_err(fault)?;
+        let rows = self.rows(&sql, &[(&before, Type::TEXT), (&limit, Type::INT8)]).await?;
         rows.iter().map(key).collect()
     }
 
-    /// Issues a key.
-    pub async fn issue_key(&self, new: &ApiKey, hash: &KeyHash, actor: &str) -> Result<()> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
+    /// Issues a key. Answers it as it is kept.
+    pub async fn issue_key(&self, new: &ApiKey, hash: &KeyHash, actor: &str) -> Result<ApiKey> {
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
         transaction
-            .execute_typed(
+            .rows(
                 "insert into api_keys (id, hash, prefix, name, role, created_at) values ($1, $2, $3, $4, $5, $6)",
                 &[
                     (&new.id.as_str(), Type::TEXT),
@@ -59,13 +58,14 @@ impl Store {
                     (&new.created_at, Type::TIMESTAMPTZ),
                 ],
             )
-            .await
-            .map_err(fault)?;
+            .await?;
         write(&transaction, new).await?;
         let change =
             Change { actor, action: "key.create", subject: new.id.as_str(), before: None, after: Some(new.settings()) };
         audit::write(&transaction, change).await?;
-        transaction.commit().await.map_err(fault)
+        let kept = find(&transaction, &new.id, "").await?;
+        transaction.commit().await?;
+        Ok(kept)
     }
 
     /// Changes a key; what `change` refuses is left as it was. Answers the key as it is now.
@@ -76,9 +76,9 @@ impl Store {
         action: &str,
         change: impl FnOnce(&mut ApiKey) -> Result<()>,
     ) -> Result<ApiKey> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
-        let before = find(&*transaction, id, " for update").await?;
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
+        let before = find(&transaction, id, " for update").await?;
         let mut after = before.clone();
         change(&mut after)?;
         write(&transaction, &after).await?;
@@ -90,15 +90,20 @@ impl Store {
             after: Some(after.settings()),
         };
         audit::write(&transaction, told).await?;
-        let changed = find(&*transaction, id, "").await?;
-        transaction.commit().await.map_err(fault)?;
+        let changed = find(&transaction, id, "").await?;
+        transaction.commit().await?;
         Ok(changed)
     }
 }
 
-async fn find(client: &impl GenericClient, id: &KeyId, lock: &str) -> Result<ApiKey> {
-    let sql = [SELECT, " where id = $1", lock].concat();
-    let rows = client.query_typed(&sql, &[(&id.as_str(), Type::TEXT)]).await.map_err(fault)?;
+const ONE: &str = " where id = $1";
+
+async fn find(transaction: &Transaction<'_>, id: &KeyId, lock: &str) -> Result<ApiKey> {
+    let rows = transaction.rows(&[SELECT, ONE, lock].concat(), &[(&id.as_str(), Type::TEXT)]).await?;
+    only(&rows, id)
+}
+
+fn only(rows: &[Row], id: &KeyId) -> Result<ApiKey> {
     match rows.first() {
         Some(row) => key(row),
         None => Err(Error::new(Kind::NotFound, format!("there is no key {id}"))),
@@ -109,7 +114,7 @@ async fn find(client: &impl GenericClient, id: &KeyId, lock: &str) -> Result<Api
 async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
     let providers: Vec<&str> = key.providers.iter().map(|provider| provider.as_str()).collect();
     transaction
-        .execute_typed(
+        .rows(
             "update api_keys set
                 name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
                 note = $9, expires_at = $10, revoked_at = $11, updated_at = now()
@@ -129,8 +134,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
             ],
         )
         .await
-        .map_err(fault)?;
-    Ok(())
+        .map(drop)
 }
 
 fn key(row: &Row) -> Result<ApiKey> {

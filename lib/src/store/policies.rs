@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::{Json, Type};
 
-use super::{Change, Store, audit, fault};
+use super::{Change, Store, audit};
 use crate::{
     error::{Error, Result},
     pool::Policy,
@@ -12,14 +12,14 @@ use crate::{
 impl Store {
     /// The revision of the settings; it rises with every change that an operator makes.
     pub async fn revision(&self) -> Result<i64> {
-        let rows = self.work().await?.query_typed("select revision from settings", &[]).await.map_err(fault)?;
+        let rows = self.rows("select revision from settings", &[]).await?;
         Ok(rows[0].get(0))
     }
 
     /// Every policy that an operator has set.
     pub async fn policies(&self) -> Result<Vec<((String, Provider), Policy)>> {
         let sql = "select pool, provider, policy from routing_policies order by pool, provider";
-        let rows = self.work().await?.query_typed(sql, &[]).await.map_err(fault)?;
+        let rows = self.rows(sql, &[]).await?;
         rows.iter()
             .map(|row| {
                 let provider = Provider::parse(row.get("provider"))
@@ -31,21 +31,18 @@ impl Store {
 
     /// Sets how a pool routes the requests of a provider.
     pub async fn set_policy(&self, pool: &str, provider: Provider, policy: &Policy, actor: &str) -> Result<()> {
-        let mut client = self.work().await?;
-        let transaction = client.transaction().await.map_err(fault)?;
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
         let of = [(&pool as _, Type::TEXT), (&provider.as_str() as _, Type::TEXT), (&Json(policy) as _, Type::JSONB)];
-        let before = transaction
-            .query_typed("select policy from routing_policies where pool = $1 and provider = $2", &of[..2])
-            .await
-            .map_err(fault)?;
+        let before =
+            transaction.rows("select policy from routing_policies where pool = $1 and provider = $2", &of[..2]).await?;
         transaction
-            .execute_typed(
+            .rows(
                 "insert into routing_policies (pool, provider, policy) values ($1, $2, $3)
                  on conflict (pool, provider) do update set policy = excluded.policy, updated_at = now()",
                 &of,
             )
-            .await
-            .map_err(fault)?;
+            .await?;
         let subject = format!("{pool}/{provider}");
         let change = Change {
             actor,
@@ -55,6 +52,6 @@ impl Store {
             after: Some(serde_json::to_value(policy).map_err(Error::internal)?),
         };
         audit::write(&transaction, change).await?;
-        transaction.commit().await.map_err(fault)
+        transaction.commit().await
     }
 }

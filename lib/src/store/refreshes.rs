@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
-use super::{Store, fault};
+use super::Store;
 use crate::{error::Result, id::AccountId};
 
 /// A credential as one moment knows it.
@@ -83,9 +83,8 @@ impl Store {
     /// Takes the turn for `turn` long, if nobody has it and the credential is still of this version.
     pub(crate) async fn begin_refresh(&self, of: &Version, holder: &str, turn: Duration) -> Result<Turn> {
         let sql = "select turn, failure, remedy from begin_refresh($1, $2, $3, $4)";
-        let client = self.work().await?;
-        let rows = client
-            .query_typed(
+        let rows = self
+            .rows(
                 sql,
                 &[
                     (&of.account.as_str(), Type::TEXT),
@@ -94,8 +93,7 @@ impl Store {
                     (&turn.as_secs_f64(), Type::FLOAT8),
                 ],
             )
-            .await
-            .map_err(fault)?;
+            .await?;
         let text = |name: &str| rows[0].get::<_, Option<String>>(name).unwrap_or_default();
         Ok(match rows[0].get("turn") {
             "mine" => Turn::Ours { interrupted: false },
@@ -123,21 +121,18 @@ impl Store {
                 returning id
             )
             delete from refreshes r using kept where r.account_id = kept.id";
-        let client = self.work().await?;
-        client
-            .execute_typed(
-                sql,
-                &[
-                    (&of.account.as_str(), Type::TEXT),
-                    (&of.number, Type::INT8),
-                    (&new.sealed, Type::BYTEA),
-                    (&new.hint, Type::TEXT),
-                    (&new.expires_at, Type::TIMESTAMPTZ),
-                ],
-            )
-            .await
-            .map_err(fault)?;
-        Ok(())
+        self.rows(
+            sql,
+            &[
+                (&of.account.as_str(), Type::TEXT),
+                (&of.number, Type::INT8),
+                (&new.sealed, Type::BYTEA),
+                (&new.hint, Type::TEXT),
+                (&new.expires_at, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await
+        .map(drop)
     }
 
     /// Gives the turn back after a failure.
@@ -147,34 +142,30 @@ impl Store {
                 holder = null, until = clock_timestamp() + make_interval(secs => $4),
                 unanswered = $5, failure = $6, remedy = $7
             where account_id = $1 and version = $2 and holder = $3";
-        let client = self.work().await?;
-        client
-            .execute_typed(
-                sql,
-                &[
-                    (&of.account.as_str(), Type::TEXT),
-                    (&of.number, Type::INT8),
-                    (&holder, Type::TEXT),
-                    (&failure.rest.as_secs_f64(), Type::FLOAT8),
-                    (&failure.unanswered, Type::BOOL),
-                    (&failure.reason, Type::TEXT),
-                    (&failure.remedy.as_str(), Type::TEXT),
-                ],
-            )
-            .await
-            .map_err(fault)?;
-        Ok(())
+        self.rows(
+            sql,
+            &[
+                (&of.account.as_str(), Type::TEXT),
+                (&of.number, Type::INT8),
+                (&holder, Type::TEXT),
+                (&failure.rest.as_secs_f64(), Type::FLOAT8),
+                (&failure.unanswered, Type::BOOL),
+                (&failure.reason, Type::TEXT),
+                (&failure.remedy.as_str(), Type::TEXT),
+            ],
+        )
+        .await
+        .map(drop)
     }
 
     /// Takes an account out because its credential of this version is no longer good. A newer one is given its chance.
     pub(crate) async fn credential_ended(&self, of: &Version, reason: &str) -> Result<()> {
         let sql = "
             update accounts
-            set health = 'needs_auth', health_reason = $3, health_until = null, failures = failures + 1, last_error = $3
+            set health = 'needs_auth', health_reason = $3, health_until = null, probe_at = null, failures = failures + 1,
+                last_error = $3
             where id = $1 and credential_version = $2";
-        let client = self.work().await?;
         let of = [(&of.account.as_str() as _, Type::TEXT), (&of.number as _, Type::INT8), (&reason as _, Type::TEXT)];
-        client.execute_typed(sql, &of).await.map_err(fault)?;
-        Ok(())
+        self.rows(sql, &of).await.map(drop)
     }
 }

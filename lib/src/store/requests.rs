@@ -10,7 +10,7 @@ use tokio_postgres::{
     types::{Json, ToSql, Type},
 };
 
-use super::{Store, fault};
+use super::Store;
 use crate::{
     error::{Error, Kind, Result},
     id::RequestId,
@@ -98,27 +98,6 @@ pub struct Summary {
     pub in_flight: i64,
 }
 
-/// A brief of one account or key.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-#[expect(missing_docs, reason = "the names are the contract's")]
-pub struct Use {
-    pub requests: i64,
-    pub errors: i64,
-    pub tokens: i64,
-    pub cost_usd: f64,
-    #[serde(skip)]
-    pub last_used_at: Option<Timestamp>,
-}
-
-/// Whose use is asked for.
-#[derive(Debug, Clone, Copy)]
-pub enum Per {
-    /// Each account's.
-    Account,
-    /// Each key's.
-    Key,
-}
-
 /// The columns of [`RequestRow::tokens`], with their words in the API.
 const TOKENS: [(&str, &str); 8] = [
     ("input", "input_tokens"),
@@ -168,14 +147,14 @@ impl Store {
         let (at, id) = (after.map(|cursor| cursor.started_at), after.map(|cursor| cursor.id.as_str()));
         parameters.extend([(&at as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT), (&limit as _, Type::INT8)]);
         let sql = [SELECT, WHERE, page].concat();
-        let rows = self.work().await?.query_typed(&sql, &parameters).await.map_err(fault)?;
+        let rows = self.rows(&sql, &parameters).await?;
         Ok(rows.iter().map(request).collect())
     }
 
     /// One request.
     pub async fn request(&self, id: &str) -> Result<RequestRow> {
         let sql = [SELECT, "l.id = $1"].concat();
-        let rows = self.work().await?.query_typed(&sql, &[(&id, Type::TEXT)]).await.map_err(fault)?;
+        let rows = self.rows(&sql, &[(&id, Type::TEXT)]).await?;
         rows.first().map(request).ok_or_else(|| Error::new(Kind::NotFound, format!("there is no request {id}")))
     }
 
@@ -183,8 +162,7 @@ impl Store {
     pub async fn summary(&self, filter: &Filter, from: Timestamp, to: Timestamp) -> Result<Summary> {
         let filter = Filter { from: Some(from), to: Some(to), ..filter.clone() };
         let sql = [include_str!("summary.sql"), WHERE].concat();
-        let client = self.work().await?;
-        let rows = client.query_typed(&sql, &filter.parameters()).await.map_err(fault)?;
+        let rows = self.rows(&sql, &filter.parameters()).await?;
         let row = &rows[0];
         let percentiles = |column| {
             let values: Option<Vec<Option<f64>>> = row.get(column);
@@ -211,30 +189,6 @@ impl Store {
             unpriced: row.get("unpriced"),
             in_flight: row.get("in_flight"),
         })
-    }
-
-    /// What each account or key has used since a time.
-    pub async fn usage_since(&self, per: Per, since: Timestamp) -> Result<BTreeMap<String, Use>> {
-        let column = match per {
-            Per::Account => "account_id",
-            Per::Key => "key_id",
-        };
-        let sql = ["select ", column, " as id, ", include_str!("usage_since.sql"), column].concat();
-        let client = self.work().await?;
-        let rows = client.query_typed(&sql, &[(&since, Type::TIMESTAMPTZ)]).await.map_err(fault)?;
-        Ok(rows
-            .iter()
-            .map(|row| {
-                let used = Use {
-                    requests: row.get("requests"),
-                    errors: row.get("errors"),
-                    tokens: row.get("tokens"),
-                    cost_usd: usd(row.get("cost_micros")),
-                    last_used_at: row.get("last_used_at"),
-                };
-                (row.get("id"), used)
-            })
-            .collect())
     }
 }
 

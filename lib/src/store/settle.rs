@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::types::{Json, Type};
 
-use super::{Lanes, Store, fault};
+use super::{Lane, Lanes, Store};
 use crate::{
     error::Result,
     id::{AccountId, KeyId, RequestId},
@@ -110,20 +110,23 @@ pub struct Tokens {
 
 impl Store {
     /// Writes a record and frees its lease. Writing it twice changes nothing.
-    pub async fn settle(&self, record: Record) -> Result<()> {
+    pub async fn settle(&self, mut record: Record) -> Result<()> {
+        // What an upstream said is kept, but for what Postgres cannot hold.
+        for text in [&mut record.served_model, &mut record.error].into_iter().flatten() {
+            text.retain(|c| c != '\0');
+        }
         self.settlements.submit(record).await
     }
 }
 
 type SettleRun = Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
-pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Vec<Record>) -> SettleRun + Send + Sync + 'static + use<> {
+pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Record]>) -> SettleRun + Send + Sync + 'static + use<> {
     let lanes = Arc::clone(lanes);
     move |records| {
         let lanes = Arc::clone(&lanes);
         Box::pin(async move {
-            let client = lanes.work().await?;
-            client.query_typed("select settle($1)", &[(&Json(&records), Type::JSONB)]).await.map_err(fault)?;
+            lanes.rows(Lane::Work, "select settle($1)", &[(&Json(&*records), Type::JSONB)]).await?;
             Ok(vec![(); records.len()])
         })
     }

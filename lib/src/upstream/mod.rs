@@ -11,12 +11,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use reqwest::redirect;
-use rustls::RootCertStore;
 use url::Url;
 
 use crate::{
     error::{Error, Result},
-    store::client_config,
+    tls,
 };
 
 /// An idle connection is closed before a load balancer in front of an upstream is likely to.
@@ -62,10 +61,10 @@ impl Upstream {
 }
 
 fn build(connect: Duration) -> reqwest::Client {
-    let mut tls = client_config(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut config = tls::client_config(tls::web_roots());
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(config)
         .redirect(redirect::Policy::none())
         .connect_timeout(connect)
         .pool_idle_timeout(IDLE_CONNECTION)

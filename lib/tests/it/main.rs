@@ -1,5 +1,22 @@
 //! The gateway through its front door: a real server, a real PostgreSQL, and upstreams played by the fake.
 
-mod oauth;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and its panic says where")]
+
 mod support;
+
+mod books;
+mod bytes;
+mod database;
+mod failover;
+mod files;
+mod keys;
+mod limits;
+mod manage;
+mod meters;
+mod oauth;
+mod paths;
+mod refusals;
+mod routing;
+mod streams;
+mod tidy;
 mod walk;

@@ -11,6 +11,9 @@ import pg from "pg";
 import { startPostgres } from "../../../scripts/postgres.mjs";
 
 let server = null;
+let ours = null;
+// Here and not where it is started: that would be the end of whichever test came first.
+after(() => ours?.());
 
 /** Makes an empty database; the answer is its URL. */
 export async function freshDatabase() {
@@ -41,9 +44,9 @@ export async function withClient(url, body) {
 async function startOwn() {
   const dir = await mkdtemp(join(tmpdir(), "llm-gateway-e2e-"));
   const postgres = await startPostgres({ dir, settings: { fsync: "off", max_connections: 200 } });
-  after(async () => {
+  ours = async () => {
     await postgres.stop();
     await rm(dir, { recursive: true });
-  });
+  };
   return postgres.url;
 }

@@ -14,6 +14,7 @@ const ATTEMPTS = 20;
 export class FunctionInstance {
   #open = new Map();
   #frozen = false;
+  #leaving = false;
   #requests = 0;
 
   /** Starts it, on another port if somebody else was quicker. */
@@ -79,7 +80,7 @@ export class FunctionInstance {
     const invocation = this.#open.get(requestId);
     if (!invocation?.over || !invocation.answered) return;
     this.#open.delete(requestId);
-    if (this.#open.size === 0) this.#freeze(true);
+    if (this.#open.size === 0 && !this.#leaving) this.#freeze(true);
   }
 
   #freeze(frozen) {
@@ -129,6 +130,7 @@ export class FunctionInstance {
 
   /** Asks it to end, as the platform does before it takes an instance away. */
   async stop() {
+    this.#leaving = true;
     this.#freeze(false);
     const code = await this.program?.stop();
     this.server?.close();

@@ -16,8 +16,9 @@ pub(super) async fn answer(public: &Path, method: &Method, path: &str) -> Respon
     }
     let Some(file) = file_of(public, path) else { return plain(StatusCode::NOT_FOUND, "not found") };
     match tokio::fs::read(&file).await {
+        // To HEAD the server sends the headers alone, and they tell the true length.
         Ok(content) => {
-            let mut response = Response::new(full(if method == Method::HEAD { Vec::new() } else { content }));
+            let mut response = Response::new(full(content));
             dress(response.headers_mut(), media_type(&file));
             response
         }

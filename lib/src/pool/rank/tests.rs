@@ -212,3 +212,13 @@ fn paid_overage_is_only_used_where_it_may_be() {
         assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect);
     }
 }
+
+#[test]
+fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() {
+    let cooling =
+        Health { last: State::Cooling, until: Some(at(NOW + 9_000)), probe_at: Some(at(NOW)), ..Health::ready() };
+    let accounts = [account("well"), Account { priority: 1, health: cooling, ..account("cooling") }];
+    assert_eq!(order(&accounts, Strategy::Weighted, 0), ["cooling", "well"]);
+    let earlier = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW - 1));
+    assert_eq!(names(&earlier), ["well"]);
+}

@@ -1,16 +1,10 @@
 //! Logins as operators give them, as upstreams get them, and as nobody ever sees them.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use reqwest::Method;
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    support::{App, soon},
+    support::{App, log_of, soon},
     walk::hello,
 };
 
@@ -99,7 +93,6 @@ async fn both_login_files_are_imported_and_serve() {
 
 #[tokio::test]
 async fn no_token_is_ever_shown_logged_or_kept_in_the_clear() {
-    let log = Log::listen();
     let app = App::with_logins().await;
     let id = app.login("anthropic", -60).await;
     app.give_one_pair();
@@ -112,7 +105,7 @@ async fn no_token_is_ever_shown_logged_or_kept_in_the_clear() {
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 503);
     app.ledger().await;
 
-    let mut told = log.text();
+    let mut told = log_of("").join("\n");
     assert!(told.contains("a login was renewed") && told.contains("a login could not be renewed"), "{told}");
     told += &app.shown(&id).await.to_string();
     told += &app.instance.manage(Method::GET, "/api/accounts", None).await.to_string();
@@ -132,43 +125,4 @@ async fn no_token_is_ever_shown_logged_or_kept_in_the_clear() {
 
 fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What the process logs, from all of its tests.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn listen() -> Self {
-        let log = Self::default();
-        tracing_subscriber::fmt()
-            .with_env_filter("gateway=trace,reqwest=trace,hyper_util=debug")
-            .with_ansi(false)
-            .with_writer(log.clone())
-            .init();
-        log
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
 }

@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use super::{Database, eventually};
+use super::{Database, eventually, logs};
 
 /// The operator's token of every gateway under test.
 pub(crate) const ADMIN_TOKEN: &str = "test-operator-0123456789abcdefghijk";
@@ -40,7 +40,11 @@ impl App {
 
     /// The same, with further environment variables.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        let database = Database::create().await;
+        Self::on(Database::create().await, variables).await
+    }
+
+    /// The same, on a database that is there.
+    pub(crate) async fn on(database: Database, variables: &[(&str, &str)]) -> Self {
         let instance = Instance::start(&database.url, variables).await;
         Self { database, fake: Fake::start().await, instance }
     }
@@ -73,6 +77,30 @@ impl App {
         key["key"].as_str().expect("a key").to_owned()
     }
 
+    /// Another instance on the same database.
+    pub(crate) async fn neighbour(&self) -> Instance {
+        Instance::start(&self.database.url, &[]).await
+    }
+
+    /// An account as the management API shows it.
+    pub(crate) async fn shown(&self, account: &str) -> Value {
+        self.instance.manage(Method::GET, &format!("/api/accounts/{account}"), None).await
+    }
+
+    /// Waits until an account is in this state, and gives it as it is shown.
+    pub(crate) async fn comes_to(&self, account: &str, state: &str) -> Value {
+        eventually(&format!("{account} is {state}"), || async {
+            let shown = self.shown(account).await;
+            (shown["state"] == state).then_some(shown)
+        })
+        .await
+    }
+
+    /// Credentials in the order in which the fake upstream saw them.
+    pub(crate) fn credentials(&self) -> Vec<String> {
+        self.fake.seen().into_iter().map(|seen| seen.credential.unwrap_or_default()).collect()
+    }
+
     /// Waits until no request is open and everything is written, and gives the ledger, oldest first.
     pub(crate) async fn ledger(&self) -> Vec<Value> {
         eventually("every lease is freed", || async {
@@ -100,6 +128,7 @@ impl App {
 impl Instance {
     /// A server on a free port.
     pub(crate) async fn start(database_url: &str, variables: &[(&str, &str)]) -> Self {
+        logs::listen();
         let mut env = Environment::from([
             ("DATABASE_URL", database_url.to_owned()),
             ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),

@@ -30,6 +30,20 @@ impl Database {
         Self { url, client }
     }
 
+    /// Its URL at another address, such as a proxy's.
+    pub(crate) fn through(&self, address: &str) -> String {
+        let config: tokio_postgres::Config = self.url.parse().expect("a test URL");
+        let user = config.get_user().expect("a test URL names a user");
+        let password = config.get_password().map(|word| format!(":{}", String::from_utf8_lossy(word)));
+        format!("postgresql://{user}{}@{address}/{}", password.unwrap_or_default(), self.name())
+    }
+
+    /// Its name on the server.
+    pub(crate) fn name(&self) -> String {
+        let config: tokio_postgres::Config = self.url.parse().expect("a test URL");
+        config.get_dbname().expect("a test URL names a database").to_owned()
+    }
+
     /// The rows of a query, each as one JSON object.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Value> {
         let rows = self.client.query(&format!("select to_jsonb(q) from ({sql}) q"), &[]).await.unwrap();

@@ -2,7 +2,7 @@
 
 use fake_upstream::{Answer, Fake, Script, Seen};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{App, Database, Instance, eventually};
 
@@ -28,11 +28,6 @@ impl App {
         });
         let account = self.instance.manage(Method::POST, "/api/accounts", Some(body)).await;
         account["id"].as_str().expect("an id").to_owned()
-    }
-
-    /// The account as the API shows it.
-    pub(crate) async fn shown(&self, id: &str) -> Value {
-        self.instance.manage(Method::GET, &format!("/api/accounts/{id}"), None).await
     }
 
     /// The token endpoint gives `access-2` and `refresh-2`, this once; after that the refresh token is used up.

@@ -1,0 +1,204 @@
+//! Time and the bytes in between, with a clock that only the test moves.
+
+use std::{sync::Arc, time::Instant as Moment};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::unfold};
+use globset::GlobSet;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::mpsc,
+    time::{Duration, advance, timeout},
+};
+
+use super::{Flow, PING_EVERY};
+use crate::{
+    access::{ApiKey, PresentedKey, Role},
+    background::Background,
+    clock,
+    config::{Config, Environment},
+    gateway::{Context, Gateway, Snapshot},
+    id::{KeyId, RequestId},
+    protocol::{Call, Demand, PING, Protocol, meter},
+    relay::{Arrival, hold, open::Open},
+};
+
+const IDLE: Duration = Duration::from_secs(300);
+const START: &str =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
+const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+/// A stream whose upstream is the test: what it sends into the channel, the flow gets.
+struct Stage {
+    upstream: mpsc::UnboundedSender<Result<Bytes, std::io::Error>>,
+    flow: Flow,
+}
+
+impl Stage {
+    /// A message whose first event has come.
+    async fn message() -> Self {
+        Self::of("/v1/messages", r#"{"model":"claude-sonnet-5-5","stream":true,"messages":[]}"#, START).await
+    }
+
+    async fn gemini() -> Self {
+        let first = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\r\n\r\n";
+        Self::of("/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", r#"{"contents":[]}"#, first).await
+    }
+
+    async fn of(path: &str, body: &'static str, first: &'static str) -> Self {
+        let (upstream, told) = mpsc::unbounded_channel();
+        upstream.send(Ok(Bytes::from_static(first.as_bytes()))).unwrap();
+        let chunks = unfold(told, |mut told| async move { Some((told.recv().await?, told)) });
+        let response = http::Response::new(reqwest::Body::wrap_stream(chunks.boxed()));
+        let arrival = arrival(path, body);
+        let (held, _) = hold::hold(reqwest::Response::from(response), &arrival.demand).await.unwrap();
+        let mut open = open(&arrival);
+        let demand = &arrival.demand;
+        let meter = meter(demand.provider, demand.operation, demand.form, None, demand.input_estimate);
+        open.answering(StatusCode::OK, &HeaderMap::new(), meter);
+        let mut stage = Self { upstream, flow: Flow::new(IDLE, demand, true, held, open) };
+        assert_eq!(stage.next().await.as_deref(), Some(first));
+        stage
+    }
+
+    fn says(&self, text: &str) {
+        self.upstream.send(Ok(Bytes::from(text.to_owned()))).unwrap();
+    }
+
+    /// What the caller gets next; `None` at a clean end.
+    async fn next(&mut self) -> Option<String> {
+        let frame = self.flow.frame().await?.expect("not broken off");
+        Some(String::from_utf8(frame.into_data().unwrap().into()).unwrap())
+    }
+
+    /// Nothing comes while this time goes by.
+    async fn is_silent_for(&mut self, time: Duration) {
+        let came = timeout(time, self.flow.frame()).await;
+        assert!(came.is_err(), "{came:?}");
+    }
+}
+
+fn arrival(path: &str, body: &'static str) -> Arrival {
+    let (uri, body): (http::Uri, _) = (path.parse().unwrap(), Bytes::from_static(body.as_bytes()));
+    let headers = HeaderMap::new();
+    let protocol = Protocol::of(uri.path(), uri.query(), &headers);
+    let call = Call::read(protocol, &Method::POST, &uri, &GlobSet::empty()).unwrap();
+    Arrival {
+        id: RequestId::from("req_1".to_owned()),
+        at: clock::now(),
+        began: Moment::now(),
+        method: Method::POST,
+        demand: Demand::read(call, &headers, &body).unwrap(),
+        uri,
+        headers,
+        body,
+        snapshot: Arc::new(Snapshot::of_nothing()),
+        presented: PresentedKey::generate(),
+        key: Arc::new(key()),
+    }
+}
+
+fn key() -> ApiKey {
+    ApiKey {
+        id: KeyId::from("key_1".to_owned()),
+        prefix: String::new(),
+        name: String::new(),
+        role: Role::Member,
+        pool: "default".to_owned(),
+        providers: Vec::new(),
+        models: Vec::new(),
+        max_in_flight: None,
+        labels: Default::default(),
+        note: String::new(),
+        expires_at: None,
+        revoked_at: None,
+        created_at: clock::now(),
+        updated_at: clock::now(),
+    }
+}
+
+/// Open, but never claimed: its settlement is handed to nobody.
+fn open(arrival: &Arrival) -> Open {
+    let env = Environment::from([
+        ("DATABASE_URL", "postgres://localhost/nowhere".to_owned()),
+        ("ADMIN_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
+        ("ENCRYPTION_KEY", "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=".to_owned()),
+    ]);
+    let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
+    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop) };
+    Open::new(&cx, arrival)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_message_is_pinged_again_and_again() {
+    let mut stage = Stage::message().await;
+    for _ in 0..3 {
+        stage.is_silent_for(PING_EVERY - Duration::from_millis(10)).await;
+        assert_eq!(stage.next().await.unwrap().as_bytes(), PING);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_of_the_upstream_puts_the_ping_off() {
+    let mut stage = Stage::message().await;
+    stage.is_silent_for(PING_EVERY - Duration::from_secs(1)).await;
+    stage.says(": comment\n\n");
+    assert_eq!(stage.next().await.unwrap(), ": comment\n\n");
+    stage.is_silent_for(PING_EVERY - Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_ping_stands_inside_an_event() {
+    let mut stage = Stage::message().await;
+    stage.says("event: content_block_delta\ndata: {\"type\":\"content_");
+    stage.next().await;
+    stage.is_silent_for(PING_EVERY * 3).await;
+    stage.says("block_delta\"}\n");
+    stage.next().await;
+    stage.is_silent_for(PING_EVERY * 2).await;
+    stage.says("\n");
+    stage.next().await;
+    advance(PING_EVERY).await;
+    assert_eq!(stage.next().await.unwrap().as_bytes(), PING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_the_last_event() {
+    let mut stage = Stage::message().await;
+    stage.says(STOP);
+    assert_eq!(stage.next().await.as_deref(), Some(STOP));
+    stage.is_silent_for(PING_EVERY * 4).await;
+    stage.upstream.send(Err(std::io::ErrorKind::ConnectionReset.into())).unwrap();
+    assert_eq!(stage.next().await, None, "a connection lost after the end is no fault");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_an_error_of_the_upstream() {
+    let mut stage = Stage::message().await;
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+    stage.says(error);
+    assert_eq!(stage.next().await.as_deref(), Some(error));
+    stage.is_silent_for(PING_EVERY * 4).await;
+    drop(stage.upstream);
+    assert!(stage.flow.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gemini_stream_has_no_pings_and_breaks_when_it_is_idle() {
+    let mut stage = Stage::gemini().await;
+    stage.is_silent_for(IDLE - Duration::from_millis(10)).await;
+    stage.flow.frame().await.unwrap().expect_err("never a clean end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_message_ends_with_an_error_event() {
+    let mut stage = Stage::message().await;
+    let mut words = Vec::new();
+    while let Some(word) = stage.next().await {
+        words.push(word);
+    }
+    let last = words.pop().unwrap();
+    assert!(last.starts_with("event: error\ndata: {") && last.contains("fell silent"), "{last}");
+    assert_eq!(words.len() as u64, (IDLE.as_secs() - 1) / PING_EVERY.as_secs(), "pings until then");
+}

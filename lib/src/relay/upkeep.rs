@@ -1,0 +1,28 @@
+//! What an instance does beside the requests it serves, since nobody else will: no schedule runs more often than daily.
+
+use super::check::check;
+use crate::gateway::Context;
+
+/// Looks, when it is time to, for requests whose instance died and for an account whose check is due.
+pub(super) fn keep_up(cx: &Context) {
+    if !cx.gateway.is_time_for_upkeep() {
+        return;
+    }
+    let beside = cx.clone();
+    cx.background.spawn(async move {
+        match beside.gateway.store.reap().await {
+            Ok(0) => {}
+            Ok(lost) => tracing::warn!(lost, "requests of an instance that died were recorded as lost"),
+            Err(error) => tracing::debug!(%error, "lost requests could not be looked for"),
+        }
+        let checked = match beside.gateway.store.due_check().await {
+            Ok(Some(account)) => check(&beside, &account).await.map(|finding| (account.id, finding.ok)),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        match checked {
+            Ok((account, well)) => tracing::info!(%account, well, "an account was checked"),
+            Err(error) => tracing::debug!(%error, "a due check could not be made"),
+        }
+    });
+}

@@ -1,0 +1,6 @@
+//! Postgres: its schema, the ways to it, and what happens while it is away.
+
+mod outage;
+mod poison;
+mod pooler;
+mod schema;

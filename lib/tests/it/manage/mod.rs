@@ -1,0 +1,9 @@
+//! The management API, by its contract.
+
+mod accounts;
+mod audit;
+mod keys;
+mod roles;
+mod secrets;
+mod setup;
+mod stats;

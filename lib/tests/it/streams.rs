@@ -1,0 +1,208 @@
+//! Streams: each event goes on as it comes, and a bad end is told as the protocol's clients understand it.
+
+use fake_upstream::{Answer, Before, End, Lifelike, Script};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{App, Raw},
+    walk::hello,
+};
+
+const PROMPT: &str = r#"{"contents":[{"parts":[{"text":"[[words 6]]"}]}]}"#;
+
+/// Causality, not time: the next event is not sent before the last one has arrived.
+#[tokio::test]
+async fn each_event_arrives_before_the_next_is_sent() {
+    let (app, key) = App::ready().await;
+    let sse = "gemini-2.5-pro:streamGenerateContent?alt=sse";
+    let array = "gemini-2.5-pro:streamGenerateContent";
+    for (call, events) in [("messages", 8), (sse, 6), (array, 6)] {
+        for sent in 1..events {
+            app.fake.clear();
+            app.fake.script(Script::once(Answer::held_after(sent)));
+            let request = match call {
+                "messages" => app.instance.messages(&key, hello(true)),
+                verb => app.instance.gemini(&key, verb, PROMPT),
+            };
+            let mut answer = request.send().await.unwrap();
+            let mut text = String::new();
+            let count = |text: &str| text.matches("\ndata: ").count().max(text.matches("\"candidates\"").count());
+            while count(&text) < sent || !text.ends_with(['\n', '}']) {
+                text += std::str::from_utf8(&answer.chunk().await.unwrap().expect("more is to come")).unwrap();
+            }
+            assert_eq!(count(&text), sent, "{call}: {text}");
+            assert!(!app.only_seen().answered.finished, "{call}: the upstream has more to say");
+            app.fake.release(1);
+            while let Some(chunk) = answer.chunk().await.unwrap() {
+                text += std::str::from_utf8(&chunk).unwrap();
+            }
+            let end = if call == "messages" { "message_stop" } else { "finishReason" };
+            assert!(text.contains(end), "{call}: {text}");
+        }
+    }
+}
+
+/// An `error` event when the upstream dies inside an Anthropic stream, by a reset or by a clean close without
+/// `message_stop`; after half an event it is still an event of its own.
+#[tokio::test]
+async fn a_message_that_is_cut_ends_with_an_error_event() {
+    let (app, key) = App::ready().await;
+    for end in [End::Reset, End::Close, End::Clean] {
+        for answer in [
+            Answer { end, ..Answer::cut(4, end) },
+            Answer { end, ..Answer::lifelike(Lifelike { cut_after_bytes: Some(700), ..Lifelike::default() }) },
+        ] {
+            app.fake.script(Script::once(answer.clone()));
+            let text = app.instance.messages(&key, hello(true)).send().await.unwrap().text().await;
+            let text = text.unwrap_or_else(|error| panic!("{answer:?}: {error}"));
+            let last = text.trim_end().rsplit("\n\n").next().unwrap();
+            let data = last.strip_prefix("event: error\ndata: ").unwrap_or_else(|| panic!("{answer:?}: {text}"));
+            let data: Value = serde_json::from_str(data).unwrap();
+            assert_eq!((&data["type"], &data["error"]["type"]), (&json!("error"), &json!("api_error")), "{text}");
+            assert_eq!(text.matches("event: error").count(), 1, "{text}");
+        }
+    }
+    for row in app.ledger().await {
+        assert_eq!((&row["status"], &row["estimated"]), (&json!("failed"), &json!(true)), "{row}");
+        assert!(row["input_tokens"].as_u64().unwrap() > 0 && row["output_tokens"].as_u64().unwrap() > 0, "{row}");
+    }
+}
+
+/// Stream without finishReason → connection broken, record marked cut: never a clean end.
+#[tokio::test]
+async fn a_gemini_stream_that_is_cut_is_broken_off() {
+    let (app, key) = App::ready().await;
+    for verb in ["gemini-2.5-pro:streamGenerateContent?alt=sse", "gemini-2.5-pro:streamGenerateContent"] {
+        for end in [End::Reset, End::Close, End::Clean] {
+            app.fake.script(Script::once(Answer::cut(3, end)));
+            let mut raw = Raw::connect(app.instance.address).await;
+            let target = format!("/v1beta/models/{verb}");
+            raw.post(&target, &format!("x-goog-api-key: {key}\r\n"), PROMPT).await;
+            assert_eq!(raw.head().await.0, 200);
+            let text = raw.rest().await;
+            assert_eq!(text.matches("\"candidates\"").count(), 3, "what came has gone on: {text}");
+            assert!(!text.contains("\r\n0\r\n") && !text.contains("\"error\""), "{verb} {end:?}: {text}");
+        }
+    }
+    for row in app.ledger().await {
+        assert_eq!((&row["status"], &row["estimated"]), (&json!("failed"), &json!(true)), "{row}");
+        assert!(row["input_tokens"].as_u64().unwrap() > 0 && row["output_tokens"].as_u64().unwrap() > 0, "{row}");
+        assert!(row["error"].as_str().unwrap().starts_with("the upstream"), "{row}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_answer_that_is_cut_is_broken_off() {
+    let (app, key) = App::ready().await;
+    let cut = Lifelike { cut_after_bytes: Some(40), ..Lifelike::default() };
+    app.fake.script(Script::always(Answer { end: End::Close, ..Answer::lifelike(cut) }));
+    let answers = [
+        app.instance.messages(&key, hello(false)).send().await.unwrap(),
+        app.instance.gemini(&key, "gemini-2.5-pro:generateContent", PROMPT).send().await.unwrap(),
+    ];
+    for answer in answers {
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.expect_err("half an answer is no answer");
+    }
+    for row in app.ledger().await {
+        assert_eq!((&row["status"], &row["estimated"]), (&json!("failed"), &json!(true)), "{row}");
+        assert!(row["input_tokens"].as_u64().unwrap() > 0, "{row}");
+    }
+}
+
+/// Error after content → relayed, no second stream.
+#[tokio::test]
+async fn an_error_event_in_the_middle_is_relayed_once_and_served_by_nobody_else() {
+    let app = App::start().await;
+    app.account("anthropic", "sk-ant-one", json!({})).await;
+    app.account("anthropic", "sk-ant-two", json!({})).await;
+    let key = app.key(json!({})).await;
+    for end in [End::Clean, End::Close, End::Reset] {
+        app.fake.script(Script::once(Answer { end, ..Answer::error_event_after(5) }));
+        let text = app.instance.messages(&key, hello(true)).send().await.unwrap().text().await.unwrap();
+        assert_eq!(
+            (text.matches("event: message_start").count(), text.matches("event: error").count()),
+            (1, 1),
+            "{text}"
+        );
+        assert!(text.trim_end().rsplit("\n\n").next().unwrap().contains("overloaded_error"), "{text}");
+    }
+    assert_eq!(app.fake.seen().len(), 3);
+    for row in app.ledger().await {
+        assert_eq!((&row["status"], &row["estimated"]), (&json!("failed"), &json!(true)), "{row}");
+        assert!(row["error"].as_str().unwrap().starts_with("overloaded_error: "), "{row}");
+        assert_eq!(row["attempts"].as_array().unwrap().len(), 1);
+    }
+}
+
+/// promptFeedback block: 200, metered, no failover.
+#[tokio::test]
+async fn a_blocked_prompt_is_an_answer() {
+    let app = App::start().await;
+    app.account("gemini", "AIza-one", json!({})).await;
+    app.account("gemini", "AIza-two", json!({})).await;
+    let key = app.key(json!({})).await;
+    let blocked =
+        r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":11,"totalTokenCount":11}}"#;
+    for (verb, content_type, text) in [
+        ("gemini-2.5-pro:generateContent", "application/json", blocked.to_owned()),
+        ("gemini-2.5-pro:streamGenerateContent?alt=sse", "text/event-stream", format!("data: {blocked}\r\n\r\n")),
+        ("gemini-2.5-pro:streamGenerateContent", "application/json", format!("[{blocked}]")),
+    ] {
+        app.fake.script(Script::once(Answer::text(200, content_type, &text)));
+        let answer = app.instance.gemini(&key, verb, PROMPT).send().await.unwrap();
+        assert_eq!(answer.headers()["x-gateway-attempts"], "1");
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, text));
+    }
+    for row in app.ledger().await {
+        assert_eq!(
+            (&row["status"], &row["input_tokens"], &row["output_tokens"]),
+            (&json!("completed"), &json!(11), &json!(0))
+        );
+        assert_eq!(row["estimated"], false, "{row}");
+    }
+}
+
+/// The caller hangs up before the head of an answer: the upstream call is dropped, and the row is not free.
+#[tokio::test]
+async fn a_caller_who_leaves_before_the_head_is_on_the_books() {
+    let (app, key) = App::ready().await;
+    app.fake.script(Script::always(Answer::after(Before::Held)));
+    for stream in [true, false] {
+        app.fake.clear();
+        app.fake.script(Script::always(Answer::after(Before::Held)));
+        let request = app.instance.messages(&key, hello(stream)).send();
+        tokio::select! {
+            answer = request => panic!("it is held: {answer:?}"),
+            () = app.fake.arrived(1) => {}
+        }
+        app.fake.idle().await;
+        assert!(app.only_seen().answered.hung_up, "the upstream call is dropped");
+        let row = app.only_row().await;
+        assert_eq!((&row["status"], &row["estimated"]), (&json!("cancelled"), &json!(true)), "{row}");
+        assert!(row["input_tokens"].as_u64().unwrap() > 0 && row["cost_micros"].as_u64().unwrap() > 0, "{row}");
+        assert_eq!(row["http_status"], Value::Null, "the caller saw none");
+        app.database.execute("delete from ledger").await;
+    }
+}
+
+/// An open stream ends, and its row is written, before a process that was told to stop is gone.
+#[tokio::test]
+async fn a_drain_lets_streams_end() {
+    let (mut app, key) = App::ready().await;
+    app.fake.script(Script::once(Answer::held_after(4)));
+    let mut answer = app.instance.messages(&key, hello(true)).send().await.unwrap();
+    let mut text = String::from_utf8(answer.chunk().await.unwrap().unwrap().into()).unwrap();
+    let reading = async {
+        app.fake.release(1);
+        while let Some(chunk) = answer.chunk().await.unwrap() {
+            text += std::str::from_utf8(&chunk).unwrap();
+        }
+        text
+    };
+    let (text, ()) = tokio::join!(reading, app.instance.drain());
+    assert!(text.contains("message_stop"), "{text}");
+    // Not waited for: it is there because the drain is over.
+    assert_eq!(app.database.number("select count(*) from ledger where status = 'completed'").await, 1);
+    assert_eq!(app.database.number("select count(*) from leases").await, 0);
+}
