@@ -1,6 +1,7 @@
 //! Streams: each event goes on as it comes, and a bad end is told as the protocol's clients understand it.
 
 use fake_upstream::{Answer, Before, End, Lifelike, Script};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -205,4 +206,65 @@ async fn a_drain_lets_streams_end() {
     // Not waited for: it is there because the drain is over.
     assert_eq!(app.database.number("select count(*) from ledger where status = 'completed'").await, 1);
     assert_eq!(app.database.number("select count(*) from leases").await, 0);
+}
+
+/// Idle timeout: an upstream that falls silent inside its answer is given up, with the words of each protocol.
+#[tokio::test]
+async fn an_upstream_that_falls_silent_is_given_up() {
+    let (app, key) = App::ready().await;
+    for provider in ["anthropic", "gemini"] {
+        let path = format!("/api/routing/default/{provider}");
+        app.instance.manage(Method::PUT, &path, Some(json!({ "idle_timeout_ms": 400 }))).await;
+    }
+    app.fake.script(Script::always(Answer::cut(3, End::Hang)));
+    let text = app.instance.messages(&key, hello(true)).send().await.unwrap().text().await.unwrap();
+    let last = text.trim_end().rsplit("\n\n").next().unwrap();
+    assert!(last.starts_with("event: error\n") && last.contains("fell silent"), "{text}");
+    let verb = "gemini-2.5-pro:streamGenerateContent?alt=sse";
+    let answer = app.instance.gemini(&key, verb, PROMPT).send().await.unwrap();
+    answer.bytes().await.expect_err("never a clean end");
+    app.fake.idle().await;
+    assert!(app.fake.seen().iter().all(|seen| seen.answered.hung_up), "the upstream calls are dropped");
+    for row in app.ledger().await {
+        assert_eq!((&row["status"], &row["estimated"]), (&json!("failed"), &json!(true)), "{row}");
+        assert_eq!(row["error"], "the upstream fell silent");
+        assert!(row["input_tokens"].as_u64().unwrap() > 0, "{row}");
+    }
+}
+
+/// A timeout before the first byte: the next account serves, and a stream whose head alone has come is not committed.
+#[tokio::test]
+async fn an_upstream_without_a_first_byte_in_time_is_given_up_for_another() {
+    let app = App::start().await;
+    app.account("anthropic", "sk-ant-one", json!({})).await;
+    app.account("anthropic", "sk-ant-two", json!({ "priority": 1 })).await;
+    let key = app.key(json!({})).await;
+    let policy = json!({ "first_byte_timeout_ms": 400 });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    for (session, fault) in [("a", Answer::after(Before::Hang)), ("b", Answer::cut(0, End::Hang))] {
+        app.fake.clear();
+        app.fake.script(Script::always(fault).of("sk-ant-one"));
+        let request = app.instance.messages(&key, hello(true)).header("x-claude-code-session-id", session);
+        let answer = request.send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]), (200, &"2".parse().unwrap()));
+        assert!(answer.text().await.unwrap().contains("message_stop"));
+        app.fake.idle().await;
+        let rows = app.ledger().await;
+        let last = rows.last().unwrap();
+        assert_eq!(last["attempts"][0]["verdict"], "unreachable", "{last}");
+        app.database.execute("delete from ledger").await;
+    }
+}
+
+/// A stream whose length was announced: there is room for our words after it all the same.
+#[tokio::test]
+async fn an_announced_length_does_not_cut_our_error_event_off() {
+    let (app, key) = App::ready().await;
+    let start =
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5}}}\n\n";
+    app.fake.script(Script::once(Answer::text(200, "text/event-stream", start)));
+    let text = app.instance.messages(&key, hello(true)).send().await.unwrap().text().await.unwrap();
+    assert!(text.starts_with(start) && text[start.len()..].starts_with("event: error\n"), "{text}");
+    let row = app.only_row().await;
+    assert_eq!((&row["status"], &row["input_tokens"], &row["estimated"]), (&json!("failed"), &json!(5), &json!(true)));
 }
