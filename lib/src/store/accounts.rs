@@ -114,11 +114,12 @@ impl Store {
         let id = id.as_str();
         match setback {
             Setback::Account(health) => {
+                // A credential that was refused is refused whatever else fails: only a proof that it is good lifts that.
                 let sql = "
                     update accounts
                     set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6,
                         probe_at = $7
-                    where id = $1";
+                    where id = $1 and (health <> 'needs_auth' or $2 = 'needs_auth')";
                 let failures = i32::try_from(health.failures).unwrap_or(i32::MAX);
                 let of = [
                     (&id as _, Type::TEXT),

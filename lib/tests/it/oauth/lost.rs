@@ -47,13 +47,7 @@ async fn a_kill_between_the_answer_and_the_store_is_told() {
     app.fake.release(1);
     app.pair_waits_to_be_stored().await;
     runtime.shutdown_background();
-    // A dead process closes its connections; the server notices when told.
-    app.database
-        .execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() and application_name = 'llm-gateway'",
-        )
-        .await;
+    app.close_what_waits().await;
     assert!(call.await.unwrap().is_err(), "its caller is cut off");
     app.database.execute("rollback").await;
     assert_eq!(app.version().await, 1);
@@ -62,7 +56,7 @@ async fn a_kill_between_the_answer_and_the_store_is_told() {
     app.database.execute("update refreshes set until = now()").await;
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 503);
     let account = app.shown(&id).await;
-    assert_eq!(account["state"], "needs_auth");
+    assert_eq!(account["state"], "needs_auth", "{account}");
     let reason = account["state_reason"].as_str().unwrap();
     assert!(reason.contains("cut off before its answer was stored") && reason.contains("invalid_grant"), "{reason}");
     assert_eq!(app.token_calls().len(), 2);

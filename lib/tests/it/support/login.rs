@@ -9,6 +9,10 @@ use super::{App, Database, Instance, eventually};
 /// Where the fake gives tokens, for both providers.
 pub(crate) const TOKEN_PATH: &str = "/oauth/token";
 
+/// Locks that somebody waits for because this very connection holds what they need.
+const WAITING: &str = "from pg_locks waits join pg_locks held using (transactionid)
+                       where not waits.granted and held.granted and held.pid = pg_backend_pid()";
+
 impl App {
     /// A gateway that renews logins at its fake upstream.
     pub(crate) async fn with_logins() -> Self {
@@ -60,9 +64,18 @@ impl App {
 
     /// Waits until a gateway has a new pair of tokens, and a statement of its waits for what [`App::lock_accounts`] holds.
     pub(crate) async fn pair_waits_to_be_stored(&self) {
-        let waiting = "select count(*) from pg_locks waits join pg_locks held using (transactionid)
-                       where not waits.granted and held.granted and held.pid = pg_backend_pid()";
-        eventually("a statement waits", || async { (self.database.number(waiting).await == 1).then_some(()) }).await;
+        self.until_so_many_wait(1).await;
+    }
+
+    /// Ends the connections that wait so, as the server does once it notices that a process is dead.
+    pub(crate) async fn close_what_waits(&self) {
+        self.database.rows(&format!("select pg_terminate_backend(waits.pid) {WAITING}")).await;
+        self.until_so_many_wait(0).await;
+    }
+
+    async fn until_so_many_wait(&self, wanted: i64) {
+        let count = format!("select count(*) {WAITING}");
+        eventually("statements wait", || async { (self.database.number(&count).await == wanted).then_some(()) }).await;
     }
 
     /// How often the only account's credential was replaced, plus one.
