@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use url::Url;
 
 use crate::{
     error::{Error, Kind, Result},
@@ -30,8 +31,23 @@ pub struct Config {
     pub passthrough_paths: GlobSet,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
     pub allow_insecure_upstreams: bool,
+    /// `ANTHROPIC_OAUTH_…`: where and as which application logins of Anthropic accounts are renewed.
+    pub anthropic_oauth: OAuthClient,
+    /// `GEMINI_OAUTH_…`: the same for Google accounts.
+    pub gemini_oauth: OAuthClient,
     /// `VERCEL`: set by the platform. An instance then keeps few connections, since there are many instances.
     pub on_vercel: bool,
+}
+
+/// The application that the logins of accounts were made with; none is built in.
+#[derive(Debug)]
+pub struct OAuthClient {
+    /// `…_TOKEN_URL`: where new tokens come from.
+    pub token_url: Url,
+    /// `…_CLIENT_ID`: without it nothing is renewed.
+    pub id: Option<String>,
+    /// `…_CLIENT_SECRET`: where the provider asks for one.
+    pub secret: Option<Secret>,
 }
 
 /// Thirty-two bytes that other keys are derived from.
@@ -129,6 +145,16 @@ impl Config {
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
+            anthropic_oauth: OAuthClient::read(
+                env,
+                ["ANTHROPIC_OAUTH_TOKEN_URL", "ANTHROPIC_OAUTH_CLIENT_ID", "ANTHROPIC_OAUTH_CLIENT_SECRET"],
+                "https://platform.claude.com/v1/oauth/token",
+            )?,
+            gemini_oauth: OAuthClient::read(
+                env,
+                ["GEMINI_OAUTH_TOKEN_URL", "GEMINI_OAUTH_CLIENT_ID", "GEMINI_OAUTH_CLIENT_SECRET"],
+                "https://oauth2.googleapis.com/token",
+            )?,
             on_vercel: env.first(&["VERCEL"]).is_some(),
         })
     }
@@ -148,6 +174,21 @@ impl Local {
 /// `LOG`: what is logged, as a tracing filter; `info`.
 pub fn log_filter(env: &Environment) -> &str {
     env.first(&["LOG"]).unwrap_or("info")
+}
+
+impl OAuthClient {
+    fn read(env: &Environment, [token_url, id, secret]: [&str; 3], default_url: &str) -> Result<Self> {
+        let url: Url = env.parse(token_url, Url::parse(default_url).map_err(Error::internal)?)?;
+        let secure = url.scheme() == "https" || env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1");
+        if !secure || !url.has_host() {
+            return Err(unset(format!("{token_url} must begin with https://")));
+        }
+        Ok(Self {
+            token_url: url,
+            id: env.first(&[id]).map(str::to_owned),
+            secret: env.first(&[secret]).map(Secret::new),
+        })
+    }
 }
 
 impl EncryptionKey {
@@ -228,6 +269,9 @@ mod tests {
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
+        for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
+            assert!(refused(("GEMINI_OAUTH_TOKEN_URL", url)).starts_with("GEMINI_OAUTH_TOKEN_URL"), "{url}");
+        }
     }
 
     #[test]
@@ -244,5 +288,8 @@ mod tests {
         assert_eq!(config.max_body_bytes, 33_554_432);
         assert_eq!(config.migration_url, config.database_url);
         assert!(!config.allow_insecure_upstreams);
+        assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");
+        assert_eq!(config.gemini_oauth.token_url.as_str(), "https://oauth2.googleapis.com/token");
+        assert_eq!(config.gemini_oauth.id, None);
     }
 }

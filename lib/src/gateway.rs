@@ -1,5 +1,6 @@
 //! What a process owns, and what a request is given.
 
+mod renewals;
 mod snapshot;
 
 use std::{
@@ -14,17 +15,18 @@ use std::{
 use crate::{
     access::{ApiKey, PresentedKey},
     background::Background,
-    config::Config,
+    config::{Config, OAuthClient},
     credential::Credential,
     error::Result,
     id::AccountId,
     pool::Account,
+    protocol::Provider,
     seal::{Sealer, Unsealable},
-    secret::Secret,
     store::Store,
     upstream::Upstream,
 };
 
+pub(crate) use renewals::{Renewals, Renewed, Unable};
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
 
@@ -42,6 +44,7 @@ pub struct Gateway {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
+    pub(crate) renewals: Renewals,
     sealer: Sealer,
     snapshot: Remembered<Snapshot>,
     kept_up: Mutex<Option<Instant>>,
@@ -64,6 +67,7 @@ impl Gateway {
         Ok(Self {
             store: Store::new(&config)?,
             upstream: Upstream::new(),
+            renewals: Renewals::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
             kept_up: Mutex::default(),
@@ -74,17 +78,22 @@ impl Gateway {
     }
 
     /// Seals a credential for an account.
-    pub(crate) fn seal(&self, account: &str, credential: &Credential) -> Vec<u8> {
-        match credential {
-            Credential::ApiKey(key) => self.sealer.seal(account, key.expose().as_bytes()),
-        }
+    pub(crate) fn seal(&self, account: &AccountId, credential: &Credential) -> Vec<u8> {
+        self.sealer.seal(account.as_str(), &credential.to_plain())
     }
 
     /// Opens an account's credential.
     pub(crate) fn unseal(&self, account: &Account) -> Result<Credential, Unsealable> {
         let plain = self.sealer.open(account.id.as_str(), &account.sealed)?;
-        let plain = String::from_utf8(plain).map_err(|_| Unsealable::Damaged)?;
-        Ok(Credential::ApiKey(Secret::new(plain)))
+        Credential::from_plain(plain).ok_or(Unsealable::Damaged)
+    }
+
+    /// As which application the logins of a provider's accounts are renewed.
+    pub(crate) fn oauth_client(&self, provider: Provider) -> &OAuthClient {
+        match provider {
+            Provider::Anthropic => &self.config.anthropic_oauth,
+            Provider::Gemini => &self.config.gemini_oauth,
+        }
     }
 
     /// Whether an account's limits may be written again; each answer reports them, and few reports matter.

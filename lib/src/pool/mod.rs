@@ -35,10 +35,16 @@ pub struct Account {
     pub base_url: Option<String>,
     /// The credential, sealed for this account.
     pub sealed: Vec<u8>,
-    /// `api_key`.
+    /// `api_key` or `oauth`.
     pub credential_kind: String,
     /// The last four characters of the secret.
     pub credential_hint: String,
+    /// When the credential ends by itself; `None`: never, or nobody knows.
+    pub credential_expires_at: Option<Timestamp>,
+    /// Rises with every new credential, an operator's or a renewed one.
+    pub credential_version: i64,
+    /// The operator's statement that the provider's terms allow a login to be used this way.
+    pub entitled: bool,
     /// The tier: accounts of tier 0 are tried before those of tier 1.
     pub priority: i32,
     /// The share of its tier under `weighted`.
@@ -94,7 +100,10 @@ impl Account {
     pub fn settings(&self) -> Value {
         json!({
             "provider": self.provider, "name": self.name, "pool": self.pool, "base_url": self.base_url,
-            "credential": { "kind": self.credential_kind, "hint": self.credential_hint },
+            "credential": {
+                "kind": self.credential_kind, "hint": self.credential_hint, "expires_at": self.credential_expires_at,
+            },
+            "entitled": self.entitled,
             "priority": self.priority, "weight": self.weight, "max_in_flight": self.max_in_flight,
             "requests_per_minute": self.requests_per_minute, "tokens_per_minute": self.tokens_per_minute,
             "use_paid_overage": self.use_paid_overage,

@@ -106,6 +106,11 @@ const NOT_TO_CALLER_FAMILIES: &[&str] =
 /// Query pairs that hold a credential for Google's servers.
 const KEY_PAIRS: &[&str] = &["key", "$key", "access_token", "oauth_token"];
 
+/// The list of betas that a caller asks for.
+const BETAS: &str = "anthropic-beta";
+/// The one without which the service takes no login.
+const OAUTH_BETA: &str = "oauth-2025-04-20";
+
 /// Every key that a request shows, wherever one may be, each once: clients send several at a time, and not all are
 /// ours.
 pub fn presented_keys<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Vec<Cow<'r, str>> {
@@ -149,18 +154,50 @@ pub fn strip_key(query: &str) -> Option<String> {
 }
 
 impl Provider {
-    /// Adds the account's credential, the only thing that a request gains on its way.
+    /// Adds the account's credential, and what the provider only takes a login with: all that a request gains on its way.
     pub fn authorize(self, headers: &mut HeaderMap, credential: &Credential) -> Result<()> {
-        let Credential::ApiKey(key) = credential;
-        let mut value = HeaderValue::from_str(key.expose()).map_err(Error::internal)?;
-        value.set_sensitive(true);
-        let name = match self {
-            Self::Anthropic => "x-api-key",
-            Self::Gemini => "x-goog-api-key",
+        let (name, value) = match (credential, self) {
+            (Credential::ApiKey(key), Self::Anthropic) => {
+                (HeaderName::from_static("x-api-key"), key.expose().to_owned())
+            }
+            (Credential::ApiKey(key), Self::Gemini) => {
+                (HeaderName::from_static("x-goog-api-key"), key.expose().to_owned())
+            }
+            (Credential::OAuth { access_token, .. }, _) => (AUTHORIZATION, ["Bearer ", access_token.expose()].concat()),
         };
-        headers.insert(HeaderName::from_static(name), value);
+        let mut value = HeaderValue::try_from(value).map_err(Error::internal)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        match (credential, self) {
+            (Credential::OAuth { .. }, Self::Anthropic) => add_beta(headers, OAUTH_BETA)?,
+            (Credential::OAuth { project: Some(project), .. }, Self::Gemini) => {
+                headers.insert("x-goog-user-project", HeaderValue::from_str(project).map_err(Error::internal)?);
+            }
+            _ => {}
+        }
         Ok(())
     }
+}
+
+/// Adds a beta to the end of the caller's list, unless it is there; what is there stays as it is.
+fn add_beta(headers: &mut HeaderMap, beta: &str) -> Result<()> {
+    let mut lines: Vec<HeaderValue> = headers.get_all(BETAS).iter().cloned().collect();
+    let is_it = |value: &[u8]| value.trim_ascii() == beta.as_bytes();
+    if lines.iter().any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_it)) {
+        return Ok(());
+    }
+    // Lines of one name are one list. The last of them grows, so that a server that reads no further line sees it too.
+    let last = match lines.pop() {
+        Some(line) if !line.as_bytes().trim_ascii().is_empty() => {
+            HeaderValue::from_bytes(&[line.as_bytes(), b",", beta.as_bytes()].concat()).map_err(Error::internal)?
+        }
+        _ => HeaderValue::from_str(beta).map_err(Error::internal)?,
+    };
+    headers.remove(BETAS);
+    for line in lines.into_iter().chain([last]) {
+        headers.append(BETAS, line);
+    }
+    Ok(())
 }
 
 fn without(headers: &HeaderMap, names: &[&str], families: &[&str]) -> HeaderMap {
@@ -287,6 +324,53 @@ mod tests {
             assert!(!format!("{headers:?}").contains("secret"));
             let broken = provider.authorize(&mut headers, &Credential::ApiKey(Secret::new("a\nb")));
             assert_eq!(broken.unwrap_err().kind, crate::Kind::Internal);
+        }
+    }
+
+    fn login(project: Option<&str>) -> Credential {
+        Credential::OAuth {
+            access_token: Secret::new("secret-token"),
+            refresh_token: Some(Secret::new("refresh")),
+            expires_at: None,
+            project: project.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_login_adds_its_beta_once_at_the_end_of_the_callers_list() {
+        for (sent, expect) in [
+            ("", vec!["anthropic-beta: oauth-2025-04-20"]),
+            ("anthropic-beta: b-2, a-1", vec!["anthropic-beta: b-2, a-1,oauth-2025-04-20"]),
+            ("anthropic-beta: oauth-2025-04-20,z-9", vec!["anthropic-beta: oauth-2025-04-20,z-9"]),
+            ("anthropic-beta: a-1 , oauth-2025-04-20 ", vec!["anthropic-beta: a-1 , oauth-2025-04-20"]),
+            ("anthropic-beta: not-oauth-2025-04-20", vec!["anthropic-beta: not-oauth-2025-04-20,oauth-2025-04-20"]),
+            (
+                "anthropic-beta: b-2\nanthropic-beta: a-1",
+                vec!["anthropic-beta: b-2", "anthropic-beta: a-1,oauth-2025-04-20"],
+            ),
+            (
+                "anthropic-beta: oauth-2025-04-20\nanthropic-beta: a-1",
+                vec!["anthropic-beta: oauth-2025-04-20", "anthropic-beta: a-1"],
+            ),
+            ("anthropic-beta:", vec!["anthropic-beta: oauth-2025-04-20"]),
+        ] {
+            let mut sent = headers(sent);
+            Provider::Anthropic.authorize(&mut sent, &login(None)).unwrap();
+            assert_eq!(sent.remove("authorization").unwrap(), "Bearer secret-token");
+            assert_eq!(written(&sent), expect);
+        }
+    }
+
+    #[test]
+    fn a_google_login_brings_its_project() {
+        for (project, expect) in [
+            (None, vec!["authorization: Bearer secret-token"]),
+            (Some("p-1"), vec!["authorization: Bearer secret-token", "x-goog-user-project: p-1"]),
+        ] {
+            let mut sent = HeaderMap::new();
+            Provider::Gemini.authorize(&mut sent, &login(project)).unwrap();
+            assert_eq!(written(&sent), expect);
+            assert!(!format!("{sent:?}").contains("secret"));
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     Arrival,
     hold::{self, Held},
     open::Open,
+    refresh,
 };
 use crate::{
     clock,
@@ -77,6 +78,11 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             open.attempted(&account.id, "unsuited", status, began.elapsed());
             Outcome::Elsewhere { penalty: None, held: Some(held) }
         }
+        Verdict::Failover(Penalty::NeedsAuth) if refresh::may_cure(account, &held) => {
+            // Nobody pays yet: a new token may do better.
+            open.attempted(&account.id, "token_refused", status, began.elapsed());
+            Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: Some(held) }
+        }
         Verdict::Failover(penalty) => {
             open.attempted(&account.id, penalty.name(), status, began.elapsed());
             set_back(cx, arrival, account, &penalty, held.reason());
@@ -123,7 +129,7 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
 }
 
 /// Failures in a row are counted on the account as it now is, for others may have failed beside this one.
-fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
+pub(super) fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
     tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
     let (beside, id, family, penalty) = (cx.clone(), account.id.clone(), arrival.family(), penalty.clone());
     let cooldown = arrival.policy().cooldown.clone();

@@ -1,14 +1,19 @@
 //! A health check: the cheapest call that needs a good credential, made with an account's own.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::timeout;
 
+use super::refresh;
 use crate::{
     clock,
+    credential::Credential,
     error::{Error, Kind, Result},
-    gateway::Context,
+    gateway::{Context, Unable},
     pool::{Account, Cooldown},
     protocol::{Answer, Penalty, Provider, Verdict},
     upstream::{Outgoing, address},
@@ -25,37 +30,62 @@ pub(crate) struct Finding {
     pub(crate) took_ms: u64,
 }
 
-/// Lists the models with the account's credential, and keeps what that teaches of its health.
+/// Lists the models with the account's credential, and keeps what that teaches of its health. A login that has ended, or
+/// is refused, is renewed first.
 pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
     let began = Instant::now();
-    let answered = match outgoing(cx, account) {
-        Ok(outgoing) => timeout(PATIENCE, read(cx, outgoing)).await.unwrap_or(Err("no answer in time".to_owned())),
-        Err(error) => return Err(error),
+    let took_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let unwell = |unable: Unable| Finding { ok: false, status: None, message: unable.reason, took_ms: took_ms() };
+    let mut account = match refresh::living(cx, account).await {
+        Ok(account) => account,
+        Err(unable) => return Ok(unwell(unable)),
     };
-    let store = &cx.gateway.store;
-    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (status, penalty, message) = match answered {
-        Ok((status, headers, body)) => {
-            let answer = Answer { status, headers: &headers, body: &body };
-            let penalty = match (status.is_success(), account.provider.judge(&answer, clock::now())) {
-                (false, Verdict::Failover(penalty)) => Some(penalty),
-                _ => None,
-            };
-            (Some(status.as_u16()), penalty, format!("the upstream answered {status}"))
-        }
-        Err(reason) => (None, Some(Penalty::Unreachable), reason),
-    };
-    match &penalty {
-        None => store.note_good_check(&account.id).await?,
-        Some(penalty) => {
-            let setback = account.health.after(penalty, &message, &Cooldown::default(), clock::now());
-            store.set_back(&account.id, "", &setback, &message).await?;
+    let mut asked = ask(cx, &account).await?;
+    if account.credential_kind == Credential::OAUTH && asked.status == Some(StatusCode::UNAUTHORIZED.as_u16()) {
+        match refresh::renew(cx, &account).await {
+            Ok(Some(renewed)) => {
+                asked = ask(cx, &renewed).await?;
+                account = Cow::Owned(renewed);
+            }
+            Ok(None) => {}
+            Err(unable) => return Ok(unwell(unable)),
         }
     }
-    Ok(Finding { ok: penalty.is_none(), status, message, took_ms })
+    let store = &cx.gateway.store;
+    match &asked.penalty {
+        None => store.note_good_check(&account.id).await?,
+        Some(penalty) => {
+            let setback = account.health.after(penalty, &asked.message, &Cooldown::default(), clock::now());
+            store.set_back(&account.id, "", &setback, &asked.message).await?;
+        }
+    }
+    let Asked { status, penalty, message } = asked;
+    Ok(Finding { ok: penalty.is_none(), status, message, took_ms: took_ms() })
 }
 
-async fn read(cx: &Context, outgoing: Outgoing) -> Result<(http::StatusCode, HeaderMap, bytes::Bytes), String> {
+/// What one call came to.
+struct Asked {
+    status: Option<u16>,
+    penalty: Option<Penalty>,
+    message: String,
+}
+
+async fn ask(cx: &Context, account: &Account) -> Result<Asked> {
+    let outgoing = outgoing(cx, account)?;
+    let answered = timeout(PATIENCE, read(cx, outgoing)).await.unwrap_or(Err("no answer in time".to_owned()));
+    let (status, headers, body) = match answered {
+        Ok(answered) => answered,
+        Err(message) => return Ok(Asked { status: None, penalty: Some(Penalty::Unreachable), message }),
+    };
+    let answer = Answer { status, headers: &headers, body: &body };
+    let penalty = match (status.is_success(), account.provider.judge(&answer, clock::now())) {
+        (false, Verdict::Failover(penalty)) => Some(penalty),
+        _ => None,
+    };
+    Ok(Asked { status: Some(status.as_u16()), penalty, message: format!("the upstream answered {status}") })
+}
+
+async fn read(cx: &Context, outgoing: Outgoing) -> Result<(StatusCode, HeaderMap, bytes::Bytes), String> {
     let response = cx.gateway.upstream.send(outgoing, PATIENCE).await.map_err(|error| super::attempt::cause(&error))?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.map_err(|error| super::attempt::cause(&error))?;

@@ -82,6 +82,17 @@ fn first_event_verdict(
 }
 
 impl Held {
+    /// Whether the upstream says that an access token has ended. Every 401 does; a 403 says it in so many words.
+    pub(super) fn refuses_token(&self) -> bool {
+        let says = |phrase: &[u8]| self.error.windows(phrase.len()).any(|part| part.eq_ignore_ascii_case(phrase));
+        match self.status {
+            StatusCode::UNAUTHORIZED => true,
+            StatusCode::FORBIDDEN => says(b"token_expired") || says(b"token has expired"),
+            // A stream whose first event is an error has the status of a stream.
+            status => status.is_success() && says(b"authentication_error"),
+        }
+    }
+
     /// What the upstream gave as the reason, in one line.
     pub(super) fn reason(&self) -> String {
         #[derive(Deserialize)]
@@ -104,4 +115,32 @@ impl Held {
 /// Without control characters, which a log or a terminal would obey, and cut short.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, error: &str, expect: bool) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let held = Held {
+            status,
+            headers: HeaderMap::new(),
+            chunks: VecDeque::new(),
+            rest: None,
+            error: error.as_bytes().to_vec(),
+        };
+        assert_eq!(held.refuses_token(), expect, "{status} {error}");
+    }
+
+    #[test]
+    fn a_refused_token_is_told_from_other_refusals() {
+        check(401, "", true);
+        check(403, r#"{"error":{"details":{"error_code":"token_expired"}}}"#, true);
+        check(403, r#"{"error":{"message":"OAuth token has expired. Log in again."}}"#, true);
+        check(403, r#"{"error":{"details":{"error_code":"oauth_not_allowed_for_organization"}}}"#, false);
+        check(400, r#"{"error":{"message":"OAuth token has expired"}}"#, false);
+        check(200, r#"{"type":"error","error":{"type":"authentication_error"}}"#, true);
+        check(200, r#"{"type":"error","error":{"type":"overloaded_error"}}"#, false);
+    }
 }

@@ -7,6 +7,7 @@ mod claim;
 mod flow;
 mod hold;
 mod open;
+mod refresh;
 mod upkeep;
 
 use std::{
@@ -86,6 +87,7 @@ impl Arrival {
 /// what was claimed is settled.
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
     upkeep::keep_up(cx);
+    refresh::when_due(cx, &arrival.snapshot);
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
     let mut open = Open::new(cx, &arrival);
@@ -112,7 +114,7 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
             (_, refused) => return Err(refused.err().unwrap_or_else(|| Error::internal("a claim was lost"))),
         };
         tried.push(account.id.clone());
-        match attempt::attempt(cx, &arrival, &account, &mut open).await {
+        match refresh::attempt(cx, &arrival, &account, &mut open).await {
             Outcome::Committed(held) => return Ok(body::answer(&arrival, &account, held, open)),
             Outcome::Elsewhere { penalty, held } => {
                 let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
-use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::Query};
+use super::{Fields, caller, credential, fields, no_such_method, no_such_path, reply, segments, stats::Query};
 use crate::{
     access::Caller,
     clock,
@@ -19,7 +19,6 @@ use crate::{
     pool::{Account, Health},
     protocol::Provider,
     relay::check,
-    secret::Secret,
     store::{Per, Used},
 };
 
@@ -35,6 +34,7 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
     match (method, segments(&uri).as_slice()) {
         (Method::POST, ["api", "accounts"]) => add(cx, &caller, fields(request).await?).await,
         (Method::GET, ["api", "accounts"]) => list(cx, &caller, &Query::of(&uri)).await,
+        (Method::POST, ["api", "accounts", "import"]) => import(cx, &caller, fields(request).await?).await,
         (Method::GET, ["api", "accounts", id]) => one(cx, &caller, &named(id)).await,
         (Method::PATCH, ["api", "accounts", id]) => change(cx, &caller, &named(id), fields(request).await?).await,
         (Method::DELETE, ["api", "accounts", id]) => remove(cx, &caller, &named(id)).await,
@@ -50,18 +50,40 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
 
 async fn add(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response> {
     caller.may_manage()?;
-    let now = clock::now();
     let provider = body.word("provider", Provider::parse, "`anthropic`, `gemini`")?;
+    let provider = body.required("provider", provider)?;
+    let given = credential::given(&mut body)?;
+    let given = body.required("credential", given)?;
+    create(cx, caller, body, (provider, given)).await
+}
+
+/// Adds an account from the contents of a CLI's own login file.
+async fn import(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response> {
+    caller.may_manage()?;
+    let login = credential::login(&mut body)?;
+    create(cx, caller, body, login).await
+}
+
+async fn create(
+    cx: &Context,
+    caller: &Caller,
+    mut body: Fields,
+    (provider, given): (Provider, Credential),
+) -> Result<Response> {
+    let now = clock::now();
     let name = body.name_text("name")?;
     let mut account = Account {
         id: AccountId::new(now),
-        provider: body.required("provider", provider)?,
+        provider,
         name: body.required("name", name)?,
         pool: "default".to_owned(),
         base_url: None,
         sealed: Vec::new(),
         credential_kind: String::new(),
         credential_hint: String::new(),
+        credential_expires_at: None,
+        credential_version: 1,
+        entitled: false,
         priority: 0,
         weight: 1,
         max_in_flight: None,
@@ -82,8 +104,7 @@ async fn add(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Response
         created_at: now,
         updated_at: now,
     };
-    let given = apply(&cx.gateway, &mut account, &mut body)?;
-    body.required("credential", given)?;
+    apply(&cx.gateway, &mut account, &mut body, Some(given))?;
     body.finish()?;
     let account = cx.gateway.store.add_account(&account, caller.name()).await?;
     reply::json(StatusCode::CREATED, &view(&account, &Used::default(), now))
@@ -127,10 +148,12 @@ async fn change(cx: &Context, caller: &Caller, id: &AccountId, mut body: Fields)
         if let Some(name) = body.name_text("name")? {
             account.name = name;
         }
-        if apply(&cx.gateway, account, &mut body)?.is_some() {
+        let given = credential::given(&mut body)?;
+        if given.is_some() {
             // Whatever was wrong was wrong with the old credential.
             heal(account);
         }
+        apply(&cx.gateway, account, &mut body, given)?;
         body.finish()
     });
     let account = changed.await?;
@@ -179,8 +202,8 @@ fn heal(account: &mut Account) {
     account.cooling_families.clear();
 }
 
-/// Takes every field that can be given at the beginning and later. Answers whether a credential was among them.
-fn apply(gateway: &Gateway, account: &mut Account, body: &mut Fields) -> Result<Option<()>> {
+/// Takes every field that can be given at the beginning and later, with the credential that was among them.
+fn apply(gateway: &Gateway, account: &mut Account, body: &mut Fields, given: Option<Credential>) -> Result<()> {
     if let Some(pool) = body.name_text("pool")? {
         account.pool = pool;
     }
@@ -217,28 +240,14 @@ fn apply(gateway: &Gateway, account: &mut Account, body: &mut Fields) -> Result<
     if let Some(note) = body.text("note")? {
         account.note = note;
     }
-    let Some(given) = body.object("credential")? else { return Ok(None) };
-    let credential = credential(given)?;
-    account.sealed = gateway.seal(account.id.as_str(), &credential);
-    account.credential_kind = credential.kind().to_owned();
-    account.credential_hint = credential.hint();
-    Ok(Some(()))
-}
-
-fn credential(mut given: Fields) -> Result<Credential> {
-    let kind = given.text("kind")?;
-    match given.required("kind", kind)?.as_str() {
-        "api_key" => {}
-        "oauth" => return Err(given.wrong("kind", "`oauth` is not supported yet; use an API key of the provider")),
-        _ => return Err(given.wrong("kind", "must be `api_key`")),
+    account.entitled = credential::entitled(body, account, given.as_ref())?;
+    if let Some(given) = given {
+        account.sealed = gateway.seal(&account.id, &given);
+        account.credential_kind = given.kind().to_owned();
+        account.credential_hint = given.hint();
+        account.credential_expires_at = given.expires_at();
     }
-    let key = given.name_text("api_key")?;
-    let key = given.required("api_key", key)?;
-    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(given.wrong("api_key", "must not hold spaces, line ends or other than ASCII characters"));
-    }
-    given.finish()?;
-    Ok(Credential::ApiKey(Secret::new(key)))
+    Ok(())
 }
 
 /// A base URL leads to a public host over TLS, and says nothing besides.

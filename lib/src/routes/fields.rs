@@ -30,6 +30,11 @@ impl Fields {
         }
     }
 
+    /// An object that was taken out of a body, at `path` in it.
+    pub(crate) fn within(path: &str, map: Map<String, Value>) -> Self {
+        Self { path: path.to_owned(), map }
+    }
+
     /// Refuses what is left.
     pub(crate) fn finish(self) -> Result<()> {
         match self.map.keys().next() {
@@ -50,6 +55,11 @@ impl Fields {
             Some(Value::Object(map)) => Ok(Some(Self { path: self.name(name), map })),
             Some(_) => Err(self.wrong(name, "must be an object")),
         }
+    }
+
+    /// A value of any kind; null counts as absent.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
+        self.map.remove(name).filter(|value| !value.is_null())
     }
 
     /// A text; null counts as absent.

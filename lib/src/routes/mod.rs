@@ -1,6 +1,7 @@
 //! HTTP in, HTTP out: which router answers a path, and how a refusal reads.
 
 mod accounts;
+mod credential;
 mod fields;
 mod keys;
 mod proxy;

@@ -20,6 +20,7 @@ const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
     created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
+    credential_expires_at, credential_version, entitled,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
      where f.account_id = accounts.id and f.until > now()) as cooling_families";
@@ -45,8 +46,9 @@ impl Store {
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
                 max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
-                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at
-            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled
+            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                $24, $25, $26)
         ").await?;
         let change =
             Change { actor, action: "account.create", subject: new.id.as_str(), before: None, after: Some(new.told()) };
@@ -78,7 +80,7 @@ impl Store {
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
                 created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23, probe_at = $24,
-                updated_at = now()
+                credential_expires_at = $25, entitled = $26, updated_at = now()
             where id = $1
         ",
         )
@@ -112,11 +114,12 @@ impl Store {
         let id = id.as_str();
         match setback {
             Setback::Account(health) => {
+                // A credential that was refused is refused whatever else fails: only a proof that it is good lifts that.
                 let sql = "
                     update accounts
                     set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6,
                         probe_at = $7
-                    where id = $1";
+                    where id = $1 and (health <> 'needs_auth' or $2 = 'needs_auth')";
                 let failures = i32::try_from(health.failures).unwrap_or(i32::MAX);
                 let of = [
                     (&id as _, Type::TEXT),
@@ -244,6 +247,8 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.tokens_per_minute, Type::INT4),
                 (&account.use_paid_overage, Type::BOOL),
                 (&account.health.probe_at, Type::TIMESTAMPTZ),
+                (&account.credential_expires_at, Type::TIMESTAMPTZ),
+                (&account.entitled, Type::BOOL),
             ],
         )
         .await
@@ -261,6 +266,9 @@ fn account(row: &Row) -> Result<Account> {
         sealed: row.get("credential"),
         credential_kind: row.get("credential_kind"),
         credential_hint: row.get("credential_hint"),
+        credential_expires_at: row.get("credential_expires_at"),
+        credential_version: row.get("credential_version"),
+        entitled: row.get("entitled"),
         priority: row.get("priority"),
         weight: row.get("weight"),
         max_in_flight: row.get("max_in_flight"),

@@ -1,5 +1,7 @@
 //! The vendors' shore: one HTTP client, its connections reused, no redirect followed.
 
+pub(crate) mod oauth;
+
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod manage;
 mod meters;
+mod oauth;
 mod paths;
 mod refusals;
 mod routing;

@@ -65,7 +65,7 @@ async fn an_account_is_shown_whole_and_without_its_secret() {
     for (name, value) in full.as_object().unwrap() {
         assert_eq!(&added[name], value, "{name}");
     }
-    assert_eq!(added["credential"], json!({ "kind": "api_key", "hint": "…6789" }));
+    assert_eq!(added["credential"], json!({ "kind": "api_key", "hint": "…6789", "expires_at": null }));
     assert_eq!((&added["state"], &added["in_flight"]), (&json!("ready"), &json!(0)));
     assert_eq!(added["usage_today"], json!({ "requests": 0, "errors": 0, "tokens": 0, "cost_usd": 0.0 }));
     assert!(added["id"].as_str().unwrap().starts_with("acc_"));

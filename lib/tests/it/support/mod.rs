@@ -5,6 +5,7 @@ mod bouncer;
 mod chance;
 mod chaos;
 mod database;
+mod login;
 mod logs;
 mod raw;
 
@@ -13,6 +14,7 @@ pub(crate) use bouncer::{Bouncer, Certificates};
 pub(crate) use chance::Chance;
 pub(crate) use chaos::{Chaos, Wire};
 pub(crate) use database::Database;
+pub(crate) use login::{TOKEN_PATH, instance_with_logins, pair, soon};
 pub(crate) use logs::log_of;
 pub(crate) use raw::Raw;
 
