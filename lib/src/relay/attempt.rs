@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     },
 }
 
-pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, open: &mut Open) -> Outcome {
+pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, open: &Open) -> Outcome {
     let began = Instant::now();
     let outgoing = match outgoing(cx, arrival, account) {
         Ok(outgoing) => outgoing,
@@ -108,7 +108,7 @@ fn unreachable(
     cx: &Context,
     arrival: &Arrival,
     account: &Account,
-    open: &mut Open,
+    open: &Open,
     (unanswered, began): (Unanswered, Instant),
 ) -> Outcome {
     open.attempted(&account.id, Penalty::Unreachable.name(), None, began.elapsed());

@@ -17,7 +17,7 @@ use crate::{
 const PATIENT_CLIENT: u64 = 60;
 
 /// The committed answer. From here on the account is not changed any more.
-pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, mut open: Open) -> Response {
+pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, open: Open) -> Response {
     if !held.status.is_success() {
         return refused(Fault::Callers, arrival, account, (held, open));
     }
@@ -47,7 +47,7 @@ enum Fault {
 }
 
 /// An upstream's error, byte for byte. How long a client should wait is said in the way that makes it wait, or stop.
-fn refused(fault: Fault, arrival: &Arrival, account: &Account, (held, mut open): (Held, Open)) -> Response {
+fn refused(fault: Fault, arrival: &Arrival, account: &Account, (held, open): (Held, Open)) -> Response {
     let reason = held.reason();
     open.answered(held.status.as_u16());
     match fault {

@@ -29,31 +29,22 @@ const LOOKS: usize = 4;
 /// The accounts that one claim names; when all of them are busy, a further claim names the next.
 const NAMED_AT_ONCE: usize = 64;
 
-/// Ranks and claims. What was decided on may turn out to be old; then it is read again. The open request comes back in
-/// every case but one: when it was lost with a claim that broke off.
+/// Ranks and claims. What was decided on may turn out to be old; then it is read again.
 pub(super) async fn next_account(
     cx: &Context,
     arrival: &mut Arrival,
-    mut open: Open,
+    open: &Open,
     tried: &[AccountId],
-) -> (Option<Open>, Result<Account>) {
+) -> Result<Account> {
     let mut waits = 0;
     for _ in 0..LOOKS {
-        if let Err(error) = arrival.allowed() {
-            return (Some(open), Err(error));
-        }
+        arrival.allowed()?;
         let asked = Instant::now();
         let snapshot = Arc::clone(&arrival.snapshot);
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
         let mut outcome = Err(Refused::AccountsBusy);
         for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
-            let (claimed, claimed_outcome) = claim_to_the_end(cx, arrival, open, claim(arrival, accounts)).await;
-            let Some(claimed) = claimed else { return (None, Err(Error::internal("a claim broke off"))) };
-            open = claimed;
-            outcome = match claimed_outcome {
-                Ok(outcome) => outcome,
-                Err(error) => return (Some(open), Err(error)),
-            };
+            outcome = claim_to_the_end(cx, arrival, open, claim(arrival, accounts)).await?;
             if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
                 break;
             }
@@ -61,16 +52,12 @@ pub(super) async fn next_account(
         match outcome {
             Ok(granted) => {
                 let account = snapshot.accounts.iter().find(|account| account.id == granted.account).cloned();
-                return (
-                    Some(open),
-                    account.ok_or_else(|| Error::internal("a claim took an account that was not named")),
-                );
+                return account.ok_or_else(|| Error::internal("a claim took an account that was not named"));
             }
             Err(Refused::KeyGone) => {
-                let gone = Error::new(Kind::Unauthenticated, "this API key is revoked or expired");
-                return (Some(open), Err(gone));
+                return Err(Error::new(Kind::Unauthenticated, "this API key is revoked or expired"));
             }
-            Err(Refused::KeyBusy) if waits == WAITS => return (Some(open), Err(key_busy(arrival))),
+            Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
             Err(Refused::AccountsBusy) if waits == WAITS || (waits > 0 && ranking.order.is_empty()) => break,
             Err(Refused::KeyBusy | Refused::AccountsBusy) => {
                 waits += 1;
@@ -80,35 +67,29 @@ pub(super) async fn next_account(
             }
             Err(Refused::SettingsChanged) => {}
         }
-        if let Err(error) = look_again(cx, arrival, asked).await {
-            return (Some(open), Err(error));
-        }
+        look_again(cx, arrival, asked).await?;
     }
     let ranking = ranking(cx, arrival, &arrival.snapshot.accounts, tried);
-    let error = if ranking.order.is_empty() { nobody(arrival, &ranking) } else { everyone_busy(arrival) };
-    (Some(open), Err(error))
+    Err(if ranking.order.is_empty() { nobody(arrival, &ranking) } else { everyone_busy(arrival) })
 }
 
-/// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the open request
-/// travels with the claim, and is settled when nobody takes it back.
+/// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the task holds the
+/// open request too, and a grant that nobody waits for any more is settled when the task lets go of it.
 async fn claim_to_the_end(
     cx: &Context,
     arrival: &Arrival,
-    mut open: Open,
+    open: &Open,
     claim: Claim,
-) -> (Option<Open>, Result<Result<Granted, Refused>>) {
-    let (gateway, snapshot) = (Arc::clone(&cx.gateway), Arc::clone(&arrival.snapshot));
+) -> Result<Result<Granted, Refused>> {
+    let (gateway, open, snapshot) = (Arc::clone(&cx.gateway), open.clone(), Arc::clone(&arrival.snapshot));
     let claiming = tokio::spawn(async move {
-        let outcome = gateway.store.claim(claim).await;
-        if let Ok(Ok(granted)) = &outcome {
+        let outcome = gateway.store.claim(claim).await?;
+        if let Ok(granted) = &outcome {
             open.granted(granted, snapshot);
         }
-        (open, outcome)
+        Ok(outcome)
     });
-    match claiming.await {
-        Ok((open, outcome)) => (Some(open), outcome),
-        Err(broken) => (None, Err(Error::internal(broken))),
-    }
+    claiming.await.map_err(Error::internal)?
 }
 
 /// Reads the settings, the accounts and the key as they are after `asked`.

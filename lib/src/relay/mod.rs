@@ -90,18 +90,13 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
     refresh::when_due(cx, &arrival.snapshot);
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
-    let mut open = Open::new(cx, &arrival);
+    let open = Open::new(cx, &arrival);
     let mut backed_off = false;
     while open.attempts() < arrival.policy().max_attempts.0 as usize {
-        let (claimed, account) = claim::next_account(cx, &mut arrival, open, &tried).await;
-        let account = match (claimed, account) {
-            (Some(claimed), Ok(account)) => {
-                open = claimed;
-                account
-            }
+        let account = match claim::next_account(cx, &mut arrival, &open, &tried).await {
+            Ok(account) => account,
             // Nobody is left: what an account answered says more than that.
-            (Some(claimed), Err(_)) if telling.is_some() => {
-                open = claimed;
+            Err(_) if telling.is_some() => {
                 if backed_off || !telling.as_ref().is_some_and(Telling::may_pass) || !arrival.may_be_repeated() {
                     break;
                 }
@@ -111,10 +106,10 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
                 sleep(BACKOFF).await;
                 continue;
             }
-            (_, refused) => return Err(refused.err().unwrap_or_else(|| Error::internal("a claim was lost"))),
+            Err(error) => return Err(error),
         };
         tried.push(account.id.clone());
-        match refresh::attempt(cx, &arrival, &account, &mut open).await {
+        match refresh::attempt(cx, &arrival, &account, &open).await {
             Outcome::Committed(held) => return Ok(body::answer(&arrival, &account, held, open)),
             Outcome::Elsewhere { penalty, held } => {
                 let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);

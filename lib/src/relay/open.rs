@@ -4,7 +4,7 @@
 //! request ends, and an [`Open`] that is dropped ends it: so a caller who hangs up, at whatever point, is on the books.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,8 +29,12 @@ const CLIENT_CHARS: usize = 120;
 /// An upstream's name for a request is kept up to here.
 const REQUEST_ID_CHARS: usize = 120;
 
-/// A request between its claim and its last byte.
-pub(super) struct Open {
+/// A request between its claim and its last byte. A clone is the same request; when the last one is gone, it has ended.
+#[derive(Clone)]
+pub(super) struct Open(Arc<Mutex<Entry>>);
+
+/// What is known of the request.
+struct Entry {
     record: Record,
     began: Instant,
     /// What the request costs if nobody ever says: see [`unsaid`].
@@ -58,7 +62,7 @@ impl Open {
     pub(super) fn new(cx: &Context, arrival: &Arrival) -> Self {
         let (tell, told) = oneshot::channel();
         cx.background.spawn(settle(Arc::clone(&cx.gateway), arrival.id.clone(), told));
-        Self {
+        let entry = Entry {
             record: blank(arrival),
             began: arrival.began,
             unsaid: unsaid(arrival),
@@ -71,100 +75,107 @@ impl Open {
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
             tell: Some(tell),
-        }
+        };
+        Self(Arc::new(Mutex::new(entry)))
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An account is taken.
-    pub(super) fn granted(&mut self, granted: &Granted, snapshot: Arc<Snapshot>) {
-        self.snapshot = snapshot;
-        self.granted = true;
-        self.admitted.get_or_insert_with(|| self.began.elapsed());
-        self.record.account_id = granted.account.clone();
-        self.record.affinity.clone_from(&granted.affinity);
+    pub(super) fn granted(&self, granted: &Granted, snapshot: Arc<Snapshot>) {
+        let mut entry = self.entry();
+        entry.snapshot = snapshot;
+        entry.granted = true;
+        let admitted = entry.began.elapsed();
+        entry.admitted.get_or_insert(admitted);
+        entry.record.account_id = granted.account.clone();
+        entry.record.affinity.clone_from(&granted.affinity);
     }
 
     /// The request is about to leave: from here on an upstream may charge for it.
-    pub(super) fn sent(&mut self) {
-        self.at_work = true;
+    pub(super) fn sent(&self) {
+        self.entry().at_work = true;
     }
 
     /// An attempt is decided.
-    pub(super) fn attempted(
-        &mut self,
-        account: &AccountId,
-        verdict: &'static str,
-        status: Option<u16>,
-        took: Duration,
-    ) {
+    pub(super) fn attempted(&self, account: &AccountId, verdict: &'static str, status: Option<u16>, took: Duration) {
+        let mut entry = self.entry();
         let took_ms = millis(took);
-        self.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms });
-        self.at_work = false;
+        entry.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms });
+        entry.at_work = false;
     }
 
     /// The upstream went away without a word after the request had been sent.
-    pub(super) fn unanswered(&mut self) {
-        self.unanswered = true;
+    pub(super) fn unanswered(&self) {
+        self.entry().unanswered = true;
     }
 
     /// Attempts so far.
     pub(super) fn attempts(&self) -> usize {
-        self.record.attempts.len()
+        self.entry().record.attempts.len()
     }
 
     /// The gateway's own part of the time so far, and the upstream's.
     pub(super) fn timing(&self) -> (Duration, Duration) {
-        let admitted = self.admitted.unwrap_or_default();
-        (admitted, self.began.elapsed().saturating_sub(admitted))
+        let entry = self.entry();
+        let admitted = entry.admitted.unwrap_or_default();
+        (admitted, entry.began.elapsed().saturating_sub(admitted))
     }
 
     /// The caller is shown an answer: `meter` counts it.
-    pub(super) fn answering(&mut self, status: StatusCode, headers: &HeaderMap, meter: Box<dyn Meter>) {
-        self.record.http_status = Some(status.as_u16());
-        self.record.upstream_request_id = upstream_request_id(headers);
+    pub(super) fn answering(&self, status: StatusCode, headers: &HeaderMap, meter: Box<dyn Meter>) {
+        let mut entry = self.entry();
+        entry.record.http_status = Some(status.as_u16());
+        entry.record.upstream_request_id = upstream_request_id(headers);
         // Gemini names the tier here; its answer's body may not.
-        self.tier = headers.get("x-gemini-service-tier").and_then(|tier| Some(Tier::read(tier.to_str().ok()?)));
-        self.meter = Some(meter);
+        entry.tier = headers.get("x-gemini-service-tier").and_then(|tier| Some(Tier::read(tier.to_str().ok()?)));
+        entry.meter = Some(meter);
     }
 
     /// Bytes of the answer, on their way to the caller.
-    pub(super) fn see(&mut self, bytes: &[u8]) {
-        let Some(meter) = &mut self.meter else { return };
+    pub(super) fn see(&self, bytes: &[u8]) {
+        let entry = &mut *self.entry();
+        let Some(meter) = &mut entry.meter else { return };
         meter.see(bytes);
-        if self.record.first_token_ms.is_none() && meter.first_output() {
-            self.record.first_token_ms = Some(millis(self.began.elapsed()));
+        if entry.record.first_token_ms.is_none() && meter.first_output() {
+            entry.record.first_token_ms = Some(millis(entry.began.elapsed()));
         }
     }
 
     /// Whether an event of ours may follow what the caller has got.
     pub(super) fn between_events(&self) -> bool {
-        self.meter.as_ref().is_some_and(|meter| meter.between_events())
+        self.entry().meter.as_ref().is_some_and(|meter| meter.between_events())
     }
 
     /// Whether the answer has ended by itself: with the sign of its form, or with an error of its own.
     pub(super) fn has_ended(&self) -> bool {
-        self.meter.as_ref().is_none_or(|meter| meter.tally().ending != Ending::Cut)
+        self.entry().meter.as_ref().is_none_or(|meter| meter.tally().ending != Ending::Cut)
     }
 
     /// The caller has got a refusal of the upstream, whole.
-    pub(super) fn refused(&mut self, reason: String) {
-        self.end(Status::Refused, Some(reason));
+    pub(super) fn refused(&self, reason: String) {
+        self.entry().end(Status::Refused, Some(reason));
     }
 
     /// The upstream gave no answer, or broke off.
-    pub(super) fn failed(&mut self, reason: impl Into<String>) {
-        self.end(Status::Failed, Some(reason.into()));
+    pub(super) fn failed(&self, reason: impl Into<String>) {
+        self.entry().end(Status::Failed, Some(reason.into()));
     }
 
     /// The caller has got everything.
-    pub(super) fn completed(&mut self) {
-        self.end(Status::Completed, None);
+    pub(super) fn completed(&self) {
+        self.entry().end(Status::Completed, None);
     }
 
     /// What the caller's status was, for an answer without a meter.
-    pub(super) fn answered(&mut self, status: u16) {
-        self.record.http_status = Some(status);
+    pub(super) fn answered(&self, status: u16) {
+        self.entry().record.http_status = Some(status);
     }
+}
 
+impl Entry {
     fn end(&mut self, status: Status, error: Option<String>) {
         if !self.ended {
             self.ended = true;
@@ -220,7 +231,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(tell) = self.tell.take().filter(|_| self.granted) {
             // The settlement is only gone when the process is; then the lease's end records the request.

@@ -51,7 +51,7 @@ const STORE_TRIES: u32 = 7;
 
 /// An attempt with a token that lives. Where the upstream refuses it nevertheless, it is renewed and the attempt is made
 /// again, once, on the same account.
-pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, open: &mut Open) -> Outcome {
+pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, open: &Open) -> Outcome {
     let began = Instant::now();
     let mut account = match living(cx, account).await {
         Ok(account) => account,

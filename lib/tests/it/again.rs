@@ -17,6 +17,8 @@ async fn alone(variables: &[(&str, &str)]) -> (App, String) {
 #[tokio::test]
 async fn an_overload_of_everyone_is_asked_again_once() {
     let (app, key) = alone(&[]).await;
+    let lenient = json!({ "cooldown": { "failure_threshold": 100 } });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(lenient)).await;
     app.fake.script(Script::once(Answer::overloaded()));
     let answer = app.instance.messages(&key, hello(true)).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]), (200, &"2".parse().unwrap()));

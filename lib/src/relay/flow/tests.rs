@@ -53,7 +53,7 @@ impl Stage {
         let response = http::Response::new(reqwest::Body::wrap_stream(chunks.boxed()));
         let arrival = arrival(path, body);
         let (held, _) = hold::hold(reqwest::Response::from(response), &arrival.demand).await.unwrap();
-        let mut open = open(&arrival);
+        let open = open(&arrival);
         let demand = &arrival.demand;
         let meter = meter(demand.provider, demand.operation, demand.form, None, demand.input_estimate);
         open.answering(StatusCode::OK, &HeaderMap::new(), meter);
