@@ -86,6 +86,42 @@ pub struct Account {
 }
 
 impl Account {
+    /// One with nothing set but what it must have; its credential is yet to be sealed.
+    pub fn new(id: AccountId, provider: Provider, name: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            provider,
+            name,
+            pool: "default".to_owned(),
+            base_url: None,
+            sealed: Vec::new(),
+            credential_kind: String::new(),
+            credential_hint: String::new(),
+            credential_expires_at: None,
+            credential_version: 1,
+            entitled: false,
+            priority: 0,
+            weight: 1,
+            max_in_flight: None,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            use_paid_overage: true,
+            models: Vec::new(),
+            model_map: BTreeMap::new(),
+            note: String::new(),
+            paused: false,
+            health: Health::ready(),
+            cooling_families: BTreeMap::new(),
+            in_flight: 0,
+            last_error: None,
+            organization: None,
+            reported_limits: Vec::new(),
+            last_checked_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// The upstream's address.
     pub fn base_url(&self) -> &str {
         self.base_url.as_deref().unwrap_or_else(|| self.provider.default_base_url())

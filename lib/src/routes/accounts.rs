@@ -1,6 +1,6 @@
 //! `/api/accounts`: add, list, change, pause, check and remove accounts.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -72,38 +72,7 @@ async fn create(
 ) -> Result<Response> {
     let now = clock::now();
     let name = body.name_text("name")?;
-    let mut account = Account {
-        id: AccountId::new(now),
-        provider,
-        name: body.required("name", name)?,
-        pool: "default".to_owned(),
-        base_url: None,
-        sealed: Vec::new(),
-        credential_kind: String::new(),
-        credential_hint: String::new(),
-        credential_expires_at: None,
-        credential_version: 1,
-        entitled: false,
-        priority: 0,
-        weight: 1,
-        max_in_flight: None,
-        requests_per_minute: None,
-        tokens_per_minute: None,
-        use_paid_overage: true,
-        models: Vec::new(),
-        model_map: BTreeMap::new(),
-        note: String::new(),
-        paused: false,
-        health: Health::ready(),
-        cooling_families: BTreeMap::new(),
-        in_flight: 0,
-        last_error: None,
-        organization: None,
-        reported_limits: Vec::new(),
-        last_checked_at: None,
-        created_at: now,
-        updated_at: now,
-    };
+    let mut account = Account::new(AccountId::new(now), provider, body.required("name", name)?, now);
     apply(&cx.gateway, &mut account, &mut body, Some(given))?;
     body.finish()?;
     let account = cx.gateway.store.add_account(&account, caller.name()).await?;

@@ -1,7 +1,5 @@
 //! Tables over the ranking.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::{pool::Health, protocol::ReportedLimit};
 
@@ -12,38 +10,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn account(name: &str) -> Account {
-    Account {
-        id: AccountId::from(format!("acc_{name}")),
-        provider: Provider::Anthropic,
-        name: name.to_owned(),
-        pool: "default".to_owned(),
-        base_url: None,
-        sealed: Vec::new(),
-        credential_kind: "api_key".to_owned(),
-        credential_hint: "…".to_owned(),
-        credential_expires_at: None,
-        credential_version: 1,
-        entitled: false,
-        priority: 0,
-        weight: 1,
-        max_in_flight: None,
-        requests_per_minute: None,
-        tokens_per_minute: None,
-        use_paid_overage: true,
-        models: Vec::new(),
-        model_map: BTreeMap::new(),
-        note: String::new(),
-        paused: false,
-        health: Health::ready(),
-        cooling_families: BTreeMap::new(),
-        in_flight: 0,
-        last_error: None,
-        organization: None,
-        reported_limits: Vec::new(),
-        last_checked_at: None,
-        created_at: at(0),
-        updated_at: at(0),
-    }
+    Account::new(AccountId::from(format!("acc_{name}")), Provider::Anthropic, name.to_owned(), at(0))
 }
 
 const ASK: Ask<'_> =
