@@ -6,11 +6,10 @@
 
 import { execFileSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
-import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 
 import { Books } from "./bench/books.mjs";
-import { cpuMicros, pssMegabytes, sampled } from "./bench/machine.mjs";
+import { cpuMicros, pssMegabytes, sampled, watchOthers } from "./bench/machine.mjs";
 import { Parts } from "./bench/parts.mjs";
 import { steps } from "./bench/steps.mjs";
 import { document, table } from "./bench/table.mjs";
@@ -46,6 +45,7 @@ async function bench(parts) {
   await parts.start();
   const books = await Books.open(parts.databaseUrl);
   try {
+    const others = watchOthers();
     const all = steps(quick);
     const startUp = await parts.timeStarts(quick ? 3 : 9, all[0]);
     await books.record(startUp.length, all[0].usage);
@@ -53,13 +53,11 @@ async function bench(parts) {
     const measured = [];
     for (const step of all) measured.push({ step, rounds: await measure(parts, books, step) });
     await books.check();
-    return { commit: commit(), rounds, noise, startUp, idle, loaded: memory(parts), books: books.sent, measured };
+    return { commit: commit(), rounds, others: others(), startUp, idle, loaded: memory(parts), books: books.sent, measured };
   } finally {
     await books.close();
   }
 }
-
-const noise = [];
 
 /** The rounds of one step: every target in turn, another one first each time. */
 async function measure(parts, books, step) {
@@ -69,8 +67,6 @@ async function measure(parts, books, step) {
     const result = {};
     for (const target of order) result[target] = await once(parts, books, step, target);
     results.push(result);
-    // The bench itself keeps about all cores busy; what is above that is somebody else's.
-    noise.push(Math.max(0, loadavg()[0] - cpus().length));
     report(`${step.name}, round ${round + 1}: ${TARGETS.map((target) => `${target} ${brief(result[target])}`).join(", ")}`);
   }
   return results;
@@ -78,7 +74,7 @@ async function measure(parts, books, step) {
 
 /** One target under one load: what the load generator saw, and what it cost. */
 async function once(parts, books, step, target) {
-  await parts.script(step.answer);
+  await parts.script(step);
   const processes = parts.processes(target);
   const before = cpuMicros(processes);
   const { result, most } = await sampled(() => parts.load(target, step), () => pssMegabytes(processes.own));

@@ -1,6 +1,9 @@
 //! What processes cost, as the kernel counts it.
 
 import { readdirSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
+
+const TICK_MICROS = 10_000; // the kernel counts a hundred a second, whatever it was built for
 
 /** Microseconds of processor time that the living threads of some processes have had: `{ own, database }`. */
 export function cpuMicros({ own, database }) {
@@ -13,6 +16,24 @@ function run(pids) {
     for (const task of list(`/proc/${pid}/task`)) nanos += Number(read(`/proc/${pid}/task/${task}/schedstat`).split(" ")[0]);
   }
   return nanos / 1_000;
+}
+
+/** Begins to watch; calling the answer tells which part of the machine's processor time others have had since. */
+export function watchOthers() {
+  const [busy, ours, began] = [busyMicros(), ourMicros(), performance.now()];
+  return () => (busyMicros() - busy - (ourMicros() - ours)) / ((performance.now() - began) * 1_000 * cpus().length);
+}
+
+/** Of all processors; the kernel's columns are user, nice, system, idle, iowait, irq, softirq, steal. */
+function busyMicros() {
+  const [user, nice, system, , , irq, softirq] = read("/proc/stat").split("\n")[0].split(/\s+/).slice(1).map(Number);
+  return (user + nice + system + irq + softirq) * TICK_MICROS;
+}
+
+/** Of this process and all that it started, those included that have ended. */
+function ourMicros() {
+  const ended = read(`/proc/${process.pid}/stat`).split(") ")[1].split(" ").slice(13, 15).map(Number);
+  return run([process.pid]) + (ended[0] + ended[1]) * TICK_MICROS;
 }
 
 /** Memory of some processes and their children, what they share counted once. */

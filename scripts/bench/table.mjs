@@ -66,7 +66,6 @@ function once({ startUp, idle, loaded }) {
 
 /** docs/benchmarks.md. */
 export function document(run) {
-  const others = median(run.noise);
   const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()} ${release()}`;
   return `# Benchmarks
 
@@ -74,7 +73,7 @@ export function document(run) {
 as a plain reverse proxy (connections kept, buffering off, no access log). This file is what it wrote last.
 
 ${machine}. ${new Date().toISOString().slice(0, 10)}, commit ${run.commit}.
-While it was measured, ${others < 0.5 ? "hardly anything else ran on the machine" : `other work shared the machine: about ${tenths(others)} more runnable tasks than processors`}.
+While it was measured, other work on the machine took ${Math.round(run.others * 100)} % of its processor time.
 
 ${table(run)}
 
