@@ -6,7 +6,7 @@ const USAGE = { input: 1200, output: 107 };
 
 /** The steps, in their order; quick ones measure for a second. */
 export function steps(quick) {
-  const measure_ms = quick ? 1_000 : 3_000;
+  const measure_ms = quick ? 1_000 : 2_000;
   const warm_up_ms = quick ? 300 : 700;
   const plain = { answer: [message()], usage: USAGE, body: request(1_000, false), warm_up_ms };
   const streamed = (events, gap) => ({ answer: stream(events), gap, usage: USAGE, body: request(1_000, true), warm_up_ms });

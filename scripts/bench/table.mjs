@@ -66,13 +66,14 @@ function once({ startUp, idle, loaded }) {
 
 /** docs/benchmarks.md. */
 export function document(run) {
+  const lto = process.env.CARGO_PROFILE_RELEASE_LTO;
   const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()} ${release()}`;
   return `# Benchmarks
 
 \`npm run bench\` measures what the gateway adds to a call and how many calls it carries, beside a direct call and beside nginx
 as a plain reverse proxy (connections kept, buffering off, no access log). This file is what it wrote last.
 
-${machine}. ${new Date().toISOString().slice(0, 10)}, commit ${run.commit}.
+${machine}. ${new Date().toISOString().slice(0, 10)}, commit ${run.commit}${lto ? `, built with ${lto} link-time optimisation` : ""}.
 While it was measured, other work on the machine took ${Math.round(run.others * 100)} % of its processor time.
 
 ${table(run)}
