@@ -38,7 +38,7 @@ function latencies(name, rounds, spread) {
     const [nginx, gateway] = [adds("nginx"), adds("gateway")];
     return [
       `${name}, ${rank} µs`, ...["direct", "nginx", "gateway"].map(of).map(Math.round), Math.round(nginx), Math.round(gateway),
-      ratio(of("gateway"), of("direct")), `${ratio(gateway, nginx)} of what is added`,
+      ratio(of("gateway"), of("direct")), nginx > 0 ? `${ratio(gateway, nginx)} of what is added` : "",
     ];
   });
 }
