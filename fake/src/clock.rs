@@ -1,4 +1,4 @@
-//! The one place that reads the clock: limits are told with the time of their reset.
+//! The one place that reads the clock: for the resets that limits name, and the stamps that measured pieces carry.
 
 use std::time::Duration;
 
@@ -18,4 +18,10 @@ pub(crate) fn rfc3339(ahead: Duration) -> String {
 /// So far ahead of now, in unix seconds.
 pub(crate) fn unix(ahead: Duration) -> String {
     seconds_from_now(ahead).as_second().to_string()
+}
+
+/// Microseconds since the epoch; the clock of this machine, so another process of it can tell how long ago that was.
+#[expect(clippy::disallowed_methods, reason = "this is the fake's clock.rs")]
+pub fn micros() -> u64 {
+    Timestamp::now().as_microsecond().unsigned_abs()
 }

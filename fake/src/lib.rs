@@ -45,8 +45,9 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use call::Dialect;
+pub use clock::micros;
 pub use figures::Figures;
-pub use script::{Answer, Before, Body, Chunk, Data, Encoding, End, Lifelike, Script};
+pub use script::{Answer, Before, Body, Chunk, Data, Encoding, End, Lifelike, STAMP, Script};
 pub use seen::{Answered, Count, Seen, Stats};
 
 use state::State;

@@ -11,13 +11,15 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{figures::Figures, ticket::Ticket};
+use crate::{clock, figures::Figures, script::STAMP, ticket::Ticket};
 
 /// One thing that happens on the wire.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
     /// Bytes, and the figures that they say.
     Send(Bytes, Option<Figures>),
+    /// Bytes, with the time of their sending written over the [`STAMP`] that begins here.
+    Stamped(Bytes, usize),
     Wait(Duration),
     /// Until a `release`.
     Held,
@@ -97,6 +99,10 @@ impl Body for Playing {
                     this.note_end();
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
+                Some(Step::Stamped(bytes, at)) => {
+                    this.note_end();
+                    return Poll::Ready(Some(Ok(Frame::data(stamped(&bytes, at)))));
+                }
                 Some(Step::Wait(time)) => this.pause = Some(Box::pin(tokio::time::sleep(time))),
                 Some(Step::Held) => this.pause = Some(Box::pin(this.ticket.released())),
                 Some(Step::Hang) => this.pause = Some(Box::pin(std::future::pending())),
@@ -122,4 +128,11 @@ impl Body for Playing {
             _ => SizeHint::default(),
         }
     }
+}
+
+fn stamped(bytes: &Bytes, at: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    let width = STAMP.len();
+    bytes[at..at + width].copy_from_slice(format!("{:0width$}", clock::micros()).as_bytes());
+    bytes.into()
 }

@@ -15,7 +15,7 @@ use crate::{
     figures::Figures,
     gemini,
     play::{Reply, Step},
-    script::{Answer, Body, Chunk, Encoding, End, Lifelike},
+    script::{Answer, Body, Chunk, Encoding, End, Lifelike, STAMP},
 };
 
 /// The reply to `call`, as `answer` says.
@@ -77,7 +77,13 @@ fn scripted(call: &Call, body: &Body, code: u16) -> Reply {
         Body::Chunks(chunks) => {
             let step = |chunk: &Chunk| {
                 let wait = (chunk.after_ms > 0).then(|| Step::Wait(Duration::from_millis(chunk.after_ms)));
-                wait.into_iter().chain([Step::Send(chunk.data.0.clone(), None)])
+                let bytes = chunk.data.0.clone();
+                let stamp = bytes.windows(STAMP.len()).position(|text| text == STAMP.as_bytes());
+                let send = match stamp {
+                    Some(at) => Step::Stamped(bytes, at),
+                    None => Step::Send(bytes, None),
+                };
+                wait.into_iter().chain([send])
             };
             ("text/event-stream", chunks.iter().flat_map(step).collect())
         }

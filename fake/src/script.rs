@@ -127,6 +127,10 @@ pub struct Lifelike {
     pub piece_bytes: Option<usize>,
 }
 
+/// Where a piece of [`Body::Chunks`] has this text, it is sent with the microseconds since the epoch at that moment: as many
+/// digits as the text is long, so that a client can tell how long the piece was under way.
+pub const STAMP: &str = "{sent_at_micros}";
+
 /// One piece of a scripted body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
