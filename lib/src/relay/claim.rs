@@ -109,13 +109,16 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
         tried,
     };
     // A session always draws the same lot, so it finds its account even where nobody remembers it.
-    let seed = arrival.session().map_or_else(|| random::draw().to_le_bytes().to_vec(), String::into_bytes);
+    let seed = arrival
+        .session
+        .as_ref()
+        .map_or_else(|| random::draw().to_le_bytes().to_vec(), |session| session.clone().into_bytes());
     let lot = Lot { seed: &seed, turn: cx.gateway.turn() };
     rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
 }
 
 fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
-    let session = arrival.session();
+    let session = arrival.session.clone();
     let affinity = &arrival.policy().affinity;
     let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
     Claim {

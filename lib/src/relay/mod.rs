@@ -56,6 +56,8 @@ pub(crate) struct Arrival {
     pub(crate) presented: PresentedKey,
     pub(crate) key: Arc<ApiKey>,
     pub(crate) demand: Demand,
+    /// The conversation, by the name that affinity knows it under.
+    pub(crate) session: Option<String>,
 }
 
 impl Arrival {
@@ -76,10 +78,6 @@ impl Arrival {
     /// Whether sending it twice does no harm: a call that makes something at the upstream must not make it twice.
     fn may_be_repeated(&self) -> bool {
         self.demand.operation != Operation::Other || self.method == Method::GET
-    }
-
-    fn session(&self) -> Option<String> {
-        self.demand.session.as_ref().map(|session| session.under(&self.key.id))
     }
 }
 

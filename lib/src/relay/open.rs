@@ -297,7 +297,7 @@ fn blank(arrival: &Arrival) -> Record {
         model: arrival.demand.model.clone(),
         served_model: None,
         stream: arrival.demand.form != Form::Json,
-        session: arrival.session(),
+        session: arrival.session.clone(),
         client: client(arrival),
         affinity: None,
         status: Status::Cancelled,

@@ -66,6 +66,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         body,
         snapshot,
         presented,
+        session: demand.session.as_ref().map(|session| session.under(&key.id)),
         key,
         demand,
     };

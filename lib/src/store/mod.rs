@@ -50,7 +50,8 @@ impl Store {
         let (hot, work) = if config.on_vercel { (1, 2) } else { (2, 8) };
         let lanes = Arc::new(Lanes::new(config, hot, work)?);
         Ok(Self {
-            claims: Batch::new(hot, claim::run(&lanes)),
+            // One at a time: claims of a pool wait for each other anyway, and together they cost less.
+            claims: Batch::new(1, claim::run(&lanes)),
             settlements: Batch::new(1, settle::run(&lanes)),
             renewals: Batch::new(1, claim::renew(&lanes)),
             lanes,

@@ -96,6 +96,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         snapshot: Arc::new(Snapshot::of_nothing()),
         presented: PresentedKey::generate(),
         key: Arc::new(key()),
+        session: None,
     }
 }
 
