@@ -222,3 +222,24 @@ fn pages_have_one_security_policy() {
         assert!(files.contains(&format!("\"{value}\"")), "{name}");
     }
 }
+
+/// Both say the same: as many sections, in the same order of depth, with the same commands and variables in them.
+#[test]
+fn the_two_readmes_keep_step() {
+    let shape = |path: &str| {
+        let text = text(path);
+        let headings: Vec<_> =
+            text.lines().filter_map(|line| line.split_once("# ").map(|(depth, _)| depth.len())).collect();
+        // Comments in a block are translated; what is run is not.
+        let mut blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let commands: Vec<_> = blocks.by_ref().filter_map(|line| line.split(" #").next()).map(str::trim).collect();
+        let commands: Vec<_> = commands.into_iter().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        let variables: BTreeSet<_> = text
+            .split('`')
+            .filter(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+            .map(str::to_owned)
+            .collect();
+        (headings, commands, variables)
+    };
+    assert_eq!(shape("README.md"), shape("README.zh-CN.md"));
+}
