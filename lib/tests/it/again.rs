@@ -41,17 +41,14 @@ async fn an_overload_of_everyone_is_asked_again_once() {
 /// A call that makes something at the upstream is not made twice, unless the upstream refused before doing anything.
 #[tokio::test]
 async fn what_makes_something_is_never_made_twice() {
-    let (app, key) = alone(&[("PASSTHROUGH_PATHS", "/v1/things")]).await;
-    app.account("anthropic", "sk-ant-two", json!({})).await;
     for (fault, sent) in [
         (Answer::overloaded(), 1),
         (Answer::after(Before::Reset), 1),
         (Answer::unauthorized(), 2),
         (Answer::rate_limited(30), 2),
     ] {
-        app.database.execute("update accounts set health = 'ready', health_until = null").await;
-        app.database.execute("delete from family_cooldowns").await;
-        app.fake.clear();
+        let (app, key) = alone(&[("PASSTHROUGH_PATHS", "/v1/things")]).await;
+        app.account("anthropic", "sk-ant-two", json!({})).await;
         app.fake.script(Script::once(fault.clone()).on("/v1/things"));
         app.fake.script(Script::always(Answer::json(200, json!({ "made": true }))).on("/v1/things"));
         let call = app.instance.request(Method::POST, "/v1/things").header("anthropic-version", "2023-06-01");
