@@ -32,12 +32,12 @@ test("curl, with path and query untouched", async () => {
   assert.equal(JSON.parse(stdout).candidates[0].content.parts.map(({ text }) => text).join(""), "through curl");
 });
 
-for (const name of ["Claude Code says hi", "Gemini CLI says hi", "Anthropic's SDK", "streams arrive as they are sent"]) {
-  test(name, () => journeys.all[name](gateway, key));
+for (const [name, walk] of Object.entries(journeys.all)) {
+  test(`${name}, through vercel dev`, () => walk(gateway, key));
 }
 
 test("every request left its row, though each process lived for one request only", async () => {
-  const rows = await ledger(gateway, 8);
-  assert.equal(rows.length, 8);
+  const rows = await ledger(gateway, 14);
+  assert.equal(rows.length, 14);
   for (const row of rows) assert.equal(row.status, "completed", JSON.stringify(row));
 });
