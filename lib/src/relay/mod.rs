@@ -132,23 +132,29 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
 /// refused credential is none of the caller's business.
 struct Telling {
     account: Account,
-    weight: u8,
+    weight: Weight,
     held: Option<Held>,
 }
 
-/// The weight of an attempt that got no answer.
-const NO_ANSWER: u8 = 0;
-/// The weight of an overloaded upstream's answer.
-const OVERLOADED: u8 = 3;
+/// How much a failed answer tells the caller; the later, the more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    NoAnswer,
+    /// Of the account's credential or credit.
+    AccountsOwn,
+    Unsuited,
+    Overloaded,
+    Limited,
+}
 
 impl Telling {
     fn of(before: Option<Self>, account: Account, penalty: Option<Penalty>, held: Option<Held>) -> Self {
         let weight = match (&held, penalty) {
-            (None, _) => NO_ANSWER,
-            (Some(_), Some(Penalty::NeedsAuth | Penalty::Exhausted { .. })) => 1,
-            (Some(_), None) => 2,
-            (Some(_), Some(Penalty::Overloaded | Penalty::Unreachable)) => OVERLOADED,
-            (Some(_), Some(Penalty::RateLimited { .. })) => 4,
+            (None, _) => Weight::NoAnswer,
+            (Some(_), Some(Penalty::NeedsAuth | Penalty::Exhausted { .. })) => Weight::AccountsOwn,
+            (Some(_), None) => Weight::Unsuited,
+            (Some(_), Some(Penalty::Overloaded | Penalty::Unreachable)) => Weight::Overloaded,
+            (Some(_), Some(Penalty::RateLimited { .. })) => Weight::Limited,
         };
         match before {
             Some(before) if before.weight > weight => before,
@@ -158,7 +164,7 @@ impl Telling {
 
     /// Whether it tells of something that may be over in a moment.
     fn may_pass(&self) -> bool {
-        matches!(self.weight, NO_ANSWER | OVERLOADED)
+        matches!(self.weight, Weight::NoAnswer | Weight::Overloaded)
     }
 }
 
