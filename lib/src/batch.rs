@@ -6,10 +6,12 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::error::{BoxError, Error, Kind, Result};
@@ -47,7 +49,12 @@ impl<T: Clone + Send + Sync + 'static, R: Send + 'static> Batch<T, R> {
     {
         let run = move |items| -> Pin<Box<dyn Future<Output = _> + Send>> {
             let batch = run(items);
-            Box::pin(async move { batch.await.map_err(|error| Shared(Arc::new(error))) })
+            Box::pin(async move {
+                // A panic must not take the lane with it: whoever came after would wait for ever.
+                let ran = AssertUnwindSafe(batch).catch_unwind().await;
+                let ran = ran.unwrap_or_else(|_| Err(Error::internal("a batch panicked")));
+                ran.map_err(|error| Shared(Arc::new(error)))
+            })
         };
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), running: 0 });
         Self(Arc::new(Inner { queue, lanes, run: Box::new(run) }))
@@ -194,6 +201,17 @@ mod tests {
         });
         assert_eq!(batch.submit(1).await.unwrap_err().message, "internal error");
         assert_eq!(batch.submit(2).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_the_next_batch_runs() {
+        let batch = Batch::new(1, |items: Arc<[u32]>| async move {
+            assert!(!items.contains(&13), "as a mistake of ours would");
+            Ok(items.to_vec())
+        });
+        assert_eq!(batch.submit(13).await.unwrap_err().kind, Kind::Internal);
+        let next = tokio::time::timeout(std::time::Duration::from_secs(10), batch.submit(2)).await;
+        assert_eq!(next.expect("the lane is free").unwrap(), 2);
     }
 
     /// Lets `run` answer a first item alone, so that those after it travel together.
