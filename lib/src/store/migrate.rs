@@ -9,12 +9,14 @@ use crate::{
 };
 
 /// The migrations, in order; the place in this list is the version, beginning with 1.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("accounts", include_str!("../../../migrations/0001_accounts.sql")),
     ("api_keys", include_str!("../../../migrations/0002_api_keys.sql")),
     ("ledger", include_str!("../../../migrations/0003_ledger.sql")),
     ("claim_and_settle", include_str!("../../../migrations/0004_claim_and_settle.sql")),
     ("refreshes", include_str!("../../../migrations/0005_refreshes.sql")),
+    ("claim", include_str!("../../../migrations/0006_claim.sql")),
+    ("settle", include_str!("../../../migrations/0007_settle.sql")),
 ];
 
 /// The version this code was written for.

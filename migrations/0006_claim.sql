@@ -1,0 +1,140 @@
+-- The claim before the upstream is called, in its newest form: it replaces the one of migration 4.
+
+-- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
+-- holds exactly, however many instances there are. An item:
+--   request, revision (of the settings), key (id), pool, family, tokens (estimated), accounts (ids, best first), draft,
+--   session and, where the policy has affinity, session_seconds and session_in_flight
+-- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · accounts_busy
+-- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`.
+create or replace function claim(batch jsonb)
+returns table (request_id text, outcome text, account_id text, affinity text)
+language plpgsql
+-- The tables are small and change all the time: an index is right whatever the statistics of the moment say, and a plan
+-- that was right once is right again.
+set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    item jsonb;
+    current bigint;
+    holder api_keys;
+    bound accounts;
+    crowded text[];
+    candidate accounts;
+    life interval;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('claim ' || pool, 0))
+    from (select distinct i->>'pool' as pool from jsonb_array_elements(batch) i order by 1) pools;
+
+    select revision into current from settings;
+
+    for item in select * from jsonb_array_elements(batch) loop
+        request_id := item->>'request';
+        outcome := 'accounts_busy';
+        account_id := null;
+        affinity := null;
+
+        select * into holder from api_keys where id = item->>'key';
+        if (item->>'revision')::bigint <> current then
+            outcome := 'settings_changed';
+        elsif holder.id is null or holder.revoked_at is not null or holder.expires_at <= now() then
+            outcome := 'key_gone';
+        elsif holder.max_in_flight is not null and holder.max_in_flight <= (
+            select count(*) from leases l
+            where l.key_id = holder.id and l.expires_at > now() and l.request_id <> item->>'request'
+        ) then
+            outcome := 'key_busy';
+        else
+            bound := null;
+            crowded := '{}';
+            life := make_interval(secs => (item->>'session_seconds')::double precision);
+            if life is not null then
+                select a.* into bound from sessions s join accounts a on a.id = s.account_id
+                where s.session = item->>'session' and s.expires_at > now();
+                select coalesce(array_agg(account_id), '{}') into crowded from (
+                    select l.account_id from leases l
+                    where l.session = item->>'session' and l.expires_at > now() and l.request_id <> item->>'request'
+                    group by 1 having count(*) >= (item->>'session_in_flight')::integer
+                ) under_way;
+            end if;
+            -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
+            -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
+            for candidate in
+                select a.*
+                from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
+                join accounts a on a.id = wanted.id
+                where not a.paused
+                  and (a.health = 'ready' or a.health_until <= now() or a.probe_at <= now())
+                order by
+                    a.id = any (crowded),
+                    coalesce(a.id = bound.id, false) desc,
+                    coalesce(a.organization = bound.organization, false) desc,
+                    wanted.place
+            loop
+                continue when exists (
+                    select from family_cooldowns f
+                    where f.account_id = candidate.id and f.family = item->>'family' and f.until > now()
+                );
+                continue when candidate.max_in_flight is not null and candidate.max_in_flight <= (
+                    select count(*) from leases l
+                    where l.account_id = candidate.id and l.expires_at > now() and l.request_id <> item->>'request'
+                );
+                continue when (candidate.requests_per_minute is not null or candidate.tokens_per_minute is not null)
+                    and not minute_has_room(candidate, (item->>'tokens')::bigint);
+                outcome := 'granted';
+                account_id := candidate.id;
+                exit;
+            end loop;
+        end if;
+
+        if outcome = 'granted' then
+            if life is not null then
+                affinity := case
+                    when bound.id is null then 'new' when bound.id = candidate.id then 'kept' else 'moved'
+                end;
+                perform bind(item->>'session', candidate.id, life);
+            end if;
+            perform take(item, candidate, holder.id);
+        end if;
+        return next;
+    end loop;
+end
+$$;
+
+-- Leaves a claim's traces: the lease, and where the account has limits or is being tested, what those go by.
+create or replace function take(item jsonb, account accounts, key text) returns void language plpgsql as $$
+begin
+    -- A second claim of the same request moves its lease.
+    insert into leases values (
+        item->>'request', key, account.id, item->>'session', clock_timestamp(), now() + lease_life(), item->'draft'
+    )
+    on conflict (request_id) do update set
+        account_id = excluded.account_id, claimed_at = excluded.claimed_at,
+        expires_at = excluded.expires_at, draft = excluded.draft;
+
+    if account.requests_per_minute is not null or account.tokens_per_minute is not null then
+        insert into minutes
+        values (account.id, floor(extract(epoch from clock_timestamp()))::bigint, 1, (item->>'tokens')::bigint);
+    end if;
+
+    -- Whoever tests an account is the only one for a while.
+    if account.probe_at <= now() then
+        update accounts set probe_at = now() + interval '15 minutes' where id = account.id;
+    end if;
+end
+$$;
+
+-- Notes where a session is served. One that merely overflows stays bound to where its cache is; one whose account sits out
+-- moves for good. It is written only when that says something new, or would soon be forgotten.
+create or replace function bind(name text, account text, life interval) returns void language plpgsql as $$
+begin
+    insert into sessions values (name, account, now() + life)
+    on conflict (session) do update set account_id = excluded.account_id, expires_at = excluded.expires_at
+    where sessions.expires_at < now() + life / 2 or (
+        sessions.account_id <> excluded.account_id and not exists (
+            select from accounts a
+            where a.id = sessions.account_id and not a.paused and (a.health = 'ready' or a.health_until <= now())
+        )
+    );
+end
+$$;

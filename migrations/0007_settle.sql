@@ -1,0 +1,77 @@
+-- The settlement after, in its newest form: it replaces the one of migration 4.
+
+-- Writes ledger rows and frees their leases, together. Writing a row again changes nothing, except that the true row
+-- replaces one that was given up as lost.
+create or replace function settle(batch jsonb) returns void language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+    perform ledger_partition(week)
+    from (
+        select distinct date_trunc('week', (r->>'started_at')::timestamptz, 'UTC') as week
+        from jsonb_array_elements(batch) r
+    ) weeks;
+
+    insert into ledger
+    select distinct on (row.started_at, row.id) row.*
+    from jsonb_populate_recordset(null::ledger, batch) row
+    order by row.started_at, row.id
+    on conflict (started_at, id) do update set
+        account_id = excluded.account_id, served_model = excluded.served_model, status = excluded.status,
+        http_status = excluded.http_status, error = excluded.error, attempts = excluded.attempts,
+        input_tokens = excluded.input_tokens, cache_read_tokens = excluded.cache_read_tokens,
+        cache_write_5m_tokens = excluded.cache_write_5m_tokens, cache_write_1h_tokens = excluded.cache_write_1h_tokens,
+        output_tokens = excluded.output_tokens, thinking_tokens = excluded.thinking_tokens,
+        tool_use_tokens = excluded.tool_use_tokens, searches = excluded.searches,
+        cost_micros = excluded.cost_micros, estimated = excluded.estimated, unpriced = excluded.unpriced,
+        first_token_ms = excluded.first_token_ms, duration_ms = excluded.duration_ms,
+        upstream_request_id = excluded.upstream_request_id
+    where ledger.status = 'lost' and excluded.status <> 'lost';
+
+    with freed as (
+        delete from leases
+        using jsonb_array_elements(batch) r
+        where leases.request_id = r->>'id'
+        returning leases.account_id, leases.claimed_at, (leases.draft->>'input_tokens')::bigint as estimate,
+            -- Cache reads do not count against the providers' limits.
+            coalesce((r->>'input_tokens')::bigint, 0) + coalesce((r->>'cache_write_5m_tokens')::bigint, 0)
+            + coalesce((r->>'cache_write_1h_tokens')::bigint, 0) + coalesce((r->>'output_tokens')::bigint, 0) as used
+    )
+    insert into minutes
+    select f.account_id, floor(extract(epoch from f.claimed_at))::bigint, 0, f.used - f.estimate
+    from freed f join accounts a on a.id = f.account_id
+    where a.tokens_per_minute is not null;
+end
+$$;
+
+-- Turns the leases of instances that died into ledger rows marked `lost`, and says how many there were. Sweeps out what is
+-- too old to matter, too.
+create or replace function reap() returns bigint language plpgsql as $$
+declare
+    lost jsonb;
+begin
+    delete from minutes where second < floor(extract(epoch from now()))::bigint - 120;
+    delete from sessions where session in (
+        select s.session from sessions s where s.expires_at <= now() for update skip locked
+    );
+    with dead as (
+        delete from leases
+        where request_id in (
+            select l.request_id from leases l where l.expires_at <= now() for update skip locked
+        )
+        returning account_id, draft
+    )
+    select jsonb_agg(
+        draft || jsonb_build_object(
+            'account_id', account_id,
+            'status', 'lost',
+            'duration_ms', greatest(0, extract(epoch from now() - (draft->>'started_at')::timestamptz) * 1000)::integer
+        )
+    ) into lost from dead;
+    if lost is null then
+        return 0;
+    end if;
+    perform settle(lost);
+    return jsonb_array_length(lost);
+end
+$$;
