@@ -54,11 +54,14 @@ impl Call {
         places.into_iter().flatten().find(|credential| !credential.is_empty())
     }
 
-    /// By path; `/v1/models` belongs to both, so there the key's place decides.
+    /// By path; some belong to both, so there the key's place decides.
     pub(crate) fn dialect(&self) -> Dialect {
         let path = self.path();
-        let google_version = path.starts_with("/v1beta/") || path.starts_with("/v1alpha/");
-        let google_call = path.starts_with("/v1/models") && (path.contains(':') || self.has_google_key());
+        let google_version =
+            ["/v1beta/", "/v1alpha/", "/upload/", "/v1/cachedContents"].iter().any(|it| path.starts_with(it));
+        let shared = ["/v1/models", "/v1/files", "/v1/batches"].iter().any(|it| path.starts_with(it));
+        let verb = path.starts_with("/v1/models") && path.contains(':');
+        let google_call = verb || shared && self.has_google_key();
         if google_version || google_call { Dialect::Gemini } else { Dialect::Anthropic }
     }
 
