@@ -14,6 +14,7 @@ mod peek;
 mod reported;
 mod session;
 mod sse;
+mod thing;
 mod usage;
 
 mod anthropic;
@@ -43,6 +44,8 @@ pub use demand::{Demand, Family};
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
 pub use reported::ReportedLimit;
 pub use session::Session;
+pub use thing::{Act, Kind as ThingKind, Thing};
+pub(crate) use thing::{Finder, Made, Page, PageFrom, downloads, made, made_by_batch, page, results, upload_urls};
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 
 /// Whose account serves.
@@ -148,6 +151,14 @@ pub enum Operation {
     Embed,
     /// The list of models, or one of them.
     Models,
+    /// Batches: made, looked at, deleted.
+    Batches,
+    /// The results of a batch. What they say was used is on a row of its own.
+    BatchResults,
+    /// Gemini's cached contents.
+    Caches,
+    /// Files.
+    Files,
     /// Another path of the API that is let through.
     Other,
 }
@@ -155,7 +166,7 @@ pub enum Operation {
 impl Operation {
     /// Whether the upstream charges nothing for it.
     pub fn is_free(self) -> bool {
-        matches!(self, Self::CountTokens | Self::Models | Self::Other)
+        !matches!(self, Self::Generate | Self::Embed)
     }
 }
 

@@ -7,6 +7,7 @@ mod refusal;
 use super::{
     demand::{Opening, Reading, not_an_object},
     peek::{Scanner, count_of, text_of},
+    thing::{Names, search},
 };
 use crate::error::Result;
 
@@ -29,6 +30,11 @@ pub(super) fn read(body: &[u8]) -> Result<Reading> {
     Ok(reading)
 }
 
+/// Members that name a file or a cached content.
+const NAMING: &[&str] = &["fileUri", "file_uri", "fileName", "file_name", "cachedContent", "cached_content"];
+/// Members that mean nothing to the provider: what functions are called with, and what they answer.
+const OWN: &[&str] = &["args", "response"];
+
 /// Takes a member of a request.
 fn member(json: &mut Scanner<'_>, key: &str, reading: &mut Reading) -> Result<()> {
     match key {
@@ -48,6 +54,16 @@ fn member(json: &mut Scanner<'_>, key: &str, reading: &mut Reading) -> Result<()
             .map(drop)
         }
         "contents" => contents(json, reading),
+        "cachedContent" | "cached_content" => {
+            if let Some(name) = json.text()? {
+                reading.names.gemini(key, &name);
+            }
+            Ok(())
+        }
+        // Contents of other shapes: instructions, what is to be embedded, requests of a batch.
+        "systemInstruction" | "system_instruction" | "content" | "requests" | "batch" => {
+            search(json, NAMING, OWN, &mut |key, text| reading.names.gemini(key, &text))
+        }
         _ => json.skip(),
     }
 }
@@ -70,6 +86,7 @@ fn contents(json: &mut Scanner<'_>, reading: &mut Reading) -> Result<()> {
             reading.traces.opening = turn.words.digest();
         }
         reading.tool_loop = turn.tool_result;
+        reading.names.extend(turn.names);
         reading.has_thinking |= turn.signed;
         Ok(())
     })
@@ -84,14 +101,18 @@ struct Turn {
     spoken: bool,
     tool_result: bool,
     signed: bool,
+    names: Names,
 }
 
 impl Turn {
     fn add(&mut self, json: &mut Scanner<'_>) -> Result<()> {
         json.object(|json, key| {
+            if matches!(key, "fileData" | "file_data" | "functionResponse" | "function_response") {
+                self.tool_result |= key.starts_with("function");
+                return search(json, NAMING, OWN, &mut |key, text| self.names.gemini(key, &text));
+            }
             let raw = json.raw()?;
             match key {
-                "functionResponse" | "function_response" => self.tool_result = true,
                 "thoughtSignature" | "thought_signature" => self.signed = true,
                 "text" if !self.spoken && text_of(raw).is_some() => {
                     self.words.add(&raw[1..raw.len() - 1]);
