@@ -3,7 +3,8 @@
 -- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
 -- holds exactly, however many instances there are. An item:
 --   request, revision (of the settings), key (id), pool, family, tokens (estimated), accounts (ids, best first), draft,
---   session and, where the policy has affinity, session_seconds and session_in_flight
+--   session and, where the policy has affinity, session_seconds and session_in_flight;
+--   pinned: no other account can serve it, so its session moves for good
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · accounts_busy
 -- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`.
 create or replace function claim(batch jsonb)
@@ -92,6 +93,9 @@ begin
                 affinity := case
                     when bound.id is null then 'new' when bound.id = candidate.id then 'kept' else 'moved'
                 end;
+                if (item->>'pinned')::boolean then
+                    delete from sessions where session = item->>'session' and account_id <> candidate.id;
+                end if;
                 perform bind(item->>'session', candidate.id, life);
             end if;
             perform take(item, candidate, holder.id);

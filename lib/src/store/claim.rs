@@ -31,6 +31,8 @@ pub struct Claim {
     pub accounts: Vec<AccountId>,
     /// The conversation.
     pub session: Option<String>,
+    /// Whether no other account can serve it, so that its conversation moves here for good.
+    pub pinned: bool,
     /// How it stays where it is; `None`: it does not.
     #[serde(flatten)]
     pub affinity: Option<Binding>,

@@ -12,6 +12,7 @@ mod prices;
 mod refreshes;
 mod requests;
 mod settle;
+mod things;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -33,6 +34,7 @@ pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use requests::{Cursor, Filter, RequestRow, Summary};
 pub use settle::{AttemptRecord, Record, Status, Tokens};
+pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.
