@@ -29,6 +29,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
+    /// `PUBLIC_URL`, else what Vercel says of the deployment: the gateway's own address, without a slash at its end.
+    pub public_url: Option<String>,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
     pub allow_insecure_upstreams: bool,
     /// `ANTHROPIC_OAUTH_…`: where and as which application logins of Anthropic accounts are renewed.
@@ -144,6 +146,7 @@ impl Config {
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
+            public_url: public_url(env)?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
             anthropic_oauth: OAuthClient::read(
                 env,
@@ -218,6 +221,21 @@ fn checked_admin_token(token: Secret) -> Result<Secret> {
     Ok(token)
 }
 
+/// Where callers reach the gateway, as far as whoever runs it has said so.
+fn public_url(env: &Environment) -> Result<Option<String>> {
+    if let Some(text) = env.first(&["PUBLIC_URL"]) {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let plain = url.filter(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty());
+        let url = plain.ok_or_else(|| unset("PUBLIC_URL is not an http:// or https:// address"))?;
+        return Ok(Some(url.as_str().trim_end_matches('/').to_owned()));
+    }
+    let names: &[&str] = match env.first(&["VERCEL_ENV"]) {
+        Some("production") => &["VERCEL_PROJECT_PRODUCTION_URL", "VERCEL_URL"],
+        _ => &["VERCEL_URL"],
+    };
+    Ok(env.first(&["VERCEL"]).and(env.first(names)).map(|host| format!("https://{host}")))
+}
+
 fn globs(name: &str, list: &str) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for glob in list.split(',').map(str::trim).filter(|glob| !glob.is_empty()) {
@@ -267,11 +285,29 @@ mod tests {
         assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
+        for url in ["gateway.example.com", "ftp://x", "https://x/?a", "https://u@x", "https://"] {
+            assert!(refused(("PUBLIC_URL", url)).starts_with("PUBLIC_URL"), "{url}");
+        }
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
             assert!(refused(("GEMINI_OAUTH_TOKEN_URL", url)).starts_with("GEMINI_OAUTH_TOKEN_URL"), "{url}");
         }
+    }
+
+    #[test]
+    fn the_own_address_is_told_by_the_operator_or_the_platform() {
+        let url = |variables: &[(&str, &str)]| {
+            let mut env = complete();
+            variables.iter().for_each(|(name, value)| env.set(name, value));
+            Config::read(&env).unwrap().public_url.unwrap_or_default()
+        };
+        let platform = [("VERCEL_URL", "x-1.vercel.app"), ("VERCEL_PROJECT_PRODUCTION_URL", "gw.example.com")];
+        assert_eq!(url(&platform), "", "without VERCEL these mean nothing");
+        assert_eq!(url(&[platform[0], platform[1], ("VERCEL", "1")]), "https://x-1.vercel.app");
+        let production = [platform[0], platform[1], ("VERCEL", "1"), ("VERCEL_ENV", "production")];
+        assert_eq!(url(&production), "https://gw.example.com");
+        assert_eq!(url(&[&production[..], &[("PUBLIC_URL", "http://10.0.0.1:80/gw/")]].concat()), "http://10.0.0.1/gw");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{
+    HeaderMap, Method,
+    header::{ACCEPT_ENCODING, RANGE},
+};
 use tokio::time::timeout;
 
 use super::{
@@ -17,7 +20,7 @@ use crate::{
     error::{Error, Kind, Result},
     gateway::Context,
     pool::Account,
-    protocol::{Penalty, Verdict, strip_key, to_upstream},
+    protocol::{Operation, Penalty, Verdict, strip_key, to_upstream},
     upstream::{Outgoing, address},
 };
 
@@ -181,6 +184,13 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
         Error::new(Kind::Internal, "the stored credential cannot be opened with this gateway's keys").with_source(why)
     })?;
     let mut headers = to_upstream(&arrival.headers);
+    if demand.act.is_some() {
+        // Their answers are read, and whole.
+        headers.remove(ACCEPT_ENCODING);
+        if demand.operation == Operation::BatchResults {
+            headers.remove(RANGE);
+        }
+    }
     demand.provider.authorize(&mut headers, &credential)?;
     let mapped =
         demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);

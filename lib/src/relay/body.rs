@@ -6,8 +6,9 @@ use http::{
 };
 use http_body_util::BodyExt;
 
-use super::{Arrival, flow::Flow, hold::Held, open::Open, sign};
+use super::{Arrival, flow::Flow, hold::Held, open::Open, sign, watch::Watch};
 use crate::{
+    gateway::Context,
     http::Response,
     pool::Account,
     protocol::{Form, meter, to_caller},
@@ -17,7 +18,7 @@ use crate::{
 const PATIENT_CLIENT: u64 = 60;
 
 /// The committed answer. From here on the account is not changed any more.
-pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, open: Open) -> Response {
+pub(super) fn answer(cx: &Context, arrival: &Arrival, account: &Account, held: Held, open: Open) -> Response {
     if !held.status.is_success() {
         return refused(Fault::Callers, arrival, account, (held, open));
     }
@@ -30,9 +31,13 @@ pub(super) fn answer(arrival: &Arrival, account: &Account, held: Held, open: Ope
         // A ping or an error event of ours may come in between.
         headers.remove(CONTENT_LENGTH);
     }
-    sign(&mut headers, arrival, account, &open);
+    sign(&mut headers, arrival, Some(account), &open);
     let status = held.status;
-    respond(status, headers, Flow::new(arrival.policy().patience.idle(), demand, coding.is_none(), held, open))
+    let mut flow = Flow::new(arrival.policy().patience.idle(), demand, coding.is_none(), held, open);
+    if demand.runs_code {
+        flow.watch(Watch::new(cx, arrival, account, coding.as_deref()));
+    }
+    respond(status, headers, flow)
 }
 
 /// The answer of the last account that is left, when all have failed.
@@ -55,7 +60,7 @@ fn refused(fault: Fault, arrival: &Arrival, account: &Account, (held, open): (He
         Fault::Upstreams => open.failed(reason),
     }
     let mut headers = to_caller(&held.headers);
-    sign(&mut headers, arrival, account, &open);
+    sign(&mut headers, arrival, Some(account), &open);
     let wait = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if fault == Fault::Upstreams && wait.is_some_and(|seconds| seconds >= PATIENT_CLIENT) {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));

@@ -6,9 +6,12 @@ mod check;
 mod claim;
 mod flow;
 mod hold;
+mod list;
 mod open;
 mod refresh;
+mod things;
 mod upkeep;
+mod watch;
 
 use std::{
     sync::Arc,
@@ -27,10 +30,11 @@ use crate::{
     http::Response,
     id::{AccountId, RequestId},
     pool::{Account, Policy},
-    protocol::{Demand, Operation, Penalty, Protocol},
+    protocol::{Act, Demand, Operation, Penalty, Protocol},
 };
 
 pub(crate) use check::check;
+pub(crate) use things::Place;
 
 use attempt::Outcome;
 use hold::Held;
@@ -58,13 +62,17 @@ pub(crate) struct Arrival {
     pub(crate) demand: Demand,
     /// The conversation, by the name that affinity knows it under.
     pub(crate) session: Option<String>,
+    /// The gateway's own address, for addresses in answers; empty where it is not known.
+    pub(crate) origin: String,
+    /// Where its things send it.
+    pub(crate) place: Place,
 }
 
 impl Arrival {
     /// Whether the key may make this call.
     pub(crate) fn allowed(&self) -> Result<()> {
         self.key.must_be_active(self.at)?;
-        self.key.may_call(self.demand.provider, self.demand.model.as_deref())
+        self.demand.may_be_called_with(|model| self.key.may_call(self.demand.provider, model))
     }
 
     fn policy(&self) -> &Policy {
@@ -77,7 +85,11 @@ impl Arrival {
 
     /// Whether sending it twice does no harm: a call that makes something at the upstream must not make it twice.
     fn may_be_repeated(&self) -> bool {
-        self.demand.operation != Operation::Other || self.method == Method::GET
+        let asks_only = matches!(
+            self.demand.operation,
+            Operation::Generate | Operation::CountTokens | Operation::Embed | Operation::Models
+        );
+        asks_only || self.method == Method::GET
     }
 }
 
@@ -86,6 +98,12 @@ impl Arrival {
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
     upkeep::keep_up(cx);
     refresh::when_due(cx, &arrival.snapshot);
+    if let Some(Act::List(kind)) = arrival.demand.act {
+        return list::list(cx, arrival, kind).await;
+    }
+    if arrival.demand.act.is_some() || !arrival.demand.names.is_empty() {
+        arrival.place = things::place(cx, &arrival).await?;
+    }
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
     let open = Open::new(cx, &arrival);
@@ -108,7 +126,12 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
         };
         tried.push(account.id.clone());
         match refresh::attempt(cx, &arrival, &account, &open).await {
-            Outcome::Committed(held) => return Ok(body::answer(&arrival, &account, held, open)),
+            Outcome::Committed(mut held) => {
+                things::note(cx, &arrival, &account, &mut held, &open)
+                    .await
+                    .inspect_err(|error| open.failed(error.message.clone()))?;
+                return Ok(body::answer(cx, &arrival, &account, held, open));
+            }
             Outcome::Elsewhere { penalty, held } => {
                 let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);
                 telling = Some(Telling::of(telling, account, penalty, held));
@@ -179,13 +202,15 @@ impl Penalty {
 }
 
 /// What every relayed answer says of the gateway.
-fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: &Account, open: &Open) {
+fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: Option<&Account>, open: &Open) {
     let text = |value: &str| HeaderValue::from_str(value).expect("ids and figures are plain ASCII");
     headers.insert("x-request-id", text(arrival.id.as_str()));
     if arrival.demand.protocol == Protocol::Anthropic {
         headers.insert("request-id", text(arrival.id.as_str()));
     }
-    headers.insert("x-gateway-account", text(account.id.as_str()));
+    if let Some(account) = account {
+        headers.insert("x-gateway-account", text(account.id.as_str()));
+    }
     headers.insert("x-gateway-attempts", text(&open.attempts().to_string()));
     headers.insert("cache-control", HeaderValue::from_static("no-store, no-transform"));
     let (admit, upstream) = open.timing();

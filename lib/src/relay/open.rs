@@ -9,14 +9,15 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use tokio::{sync::oneshot, time::sleep};
 
 use super::Arrival;
 use crate::{
     gateway::{Context, Gateway, Snapshot},
-    id::AccountId,
+    id::{AccountId, RequestId},
     ledger::PriceTable,
-    protocol::{Ending, Form, Meter, Tally, Tier, Usage},
+    protocol::{Ending, Form, Meter, Operation, Tally, Tier, Usage},
     store::{AttemptRecord, Draft, Granted, Record, Status, Tokens},
 };
 
@@ -54,7 +55,17 @@ struct Entry {
     tier: Option<Tier>,
     /// Prices as they were when an account was taken.
     snapshot: Arc<Snapshot>,
-    tell: Option<oneshot::Sender<Record>>,
+    /// The row of the batch whose results are fetched; what they say was used is written there.
+    batch: Option<(RequestId, Timestamp)>,
+    /// What they say, where nobody meters them on their way.
+    batch_used: Option<(Usage, Option<String>)>,
+    tell: Option<oneshot::Sender<Closed>>,
+}
+
+/// The row of a request, and that of the batch whose results it has fetched whole.
+struct Closed {
+    row: Record,
+    batch: Option<Record>,
 }
 
 impl Open {
@@ -74,6 +85,8 @@ impl Open {
             meter: None,
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
+            batch: arrival.place.batch.clone(),
+            batch_used: None,
             tell: Some(tell),
         };
         Self(Arc::new(Mutex::new(entry)))
@@ -169,6 +182,11 @@ impl Open {
         self.entry().end(Status::Completed, None);
     }
 
+    /// What the results of a batch say was used, and by which model.
+    pub(super) fn batch_used(&self, usage: Usage, model: Option<String>) {
+        self.entry().batch_used = Some((usage, model));
+    }
+
     /// What the caller's status was, for an answer without a meter.
     pub(super) fn answered(&self, status: u16) {
         self.entry().record.http_status = Some(status);
@@ -184,8 +202,8 @@ impl Entry {
         }
     }
 
-    /// The row, as the request now stands.
-    fn close(&mut self) -> Record {
+    /// The rows, as the request now stands.
+    fn close(&mut self) -> Closed {
         let tally = self.meter.as_ref().map(|meter| meter.tally());
         if let Some(Tally { ending: Ending::Failed { kind, message }, .. }) = &tally {
             self.record.status = Status::Failed;
@@ -197,6 +215,11 @@ impl Entry {
             None if self.at_work || self.unanswered => (self.unsaid.take(), None),
             None => (None, None),
         };
+        self.record.duration_ms = millis(self.began.elapsed());
+        if self.record.operation.is_free() {
+            let used = self.batch_used.take().or_else(|| usage.map(|usage| (usage, model)));
+            return Closed { row: self.record.clone(), batch: self.batch_row(used) };
+        }
         self.record.served_model = model;
         if let (Some(usage), Some(tier)) = (&mut usage, self.tier)
             && usage.terms.tier == Tier::Standard
@@ -206,8 +229,20 @@ impl Entry {
         if let Some(usage) = usage {
             self.price(&usage);
         }
-        self.record.duration_ms = millis(self.began.elapsed());
-        self.record.clone()
+        Closed { row: self.record.clone(), batch: None }
+    }
+
+    /// The row of a batch. Writing it again changes nothing, so however often the results are fetched, they count once.
+    fn batch_row(&mut self, used: Option<(Usage, Option<String>)>) -> Option<Record> {
+        let (usage, model) = used.filter(|_| self.record.status == Status::Completed)?;
+        let (id, at) = self.batch.take()?;
+        let fetch = self.record.clone();
+        let record = &mut self.record;
+        (record.id, record.started_at, record.operation) = (id, at, Operation::Batches);
+        (record.served_model, record.attempts, record.duration_ms) = (model, Vec::new(), 0);
+        (record.http_status, record.upstream_request_id, record.first_token_ms) = (None, None, None);
+        self.price(&usage);
+        Some(std::mem::replace(&mut self.record, fetch))
     }
 
     fn price(&mut self, usage: &Usage) {
@@ -241,10 +276,10 @@ impl Drop for Entry {
 }
 
 /// Keeps the lease while the request is open, then writes its row.
-async fn settle(gateway: Arc<Gateway>, id: crate::id::RequestId, mut told: oneshot::Receiver<Record>) {
-    let record = loop {
+async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: oneshot::Receiver<Closed>) {
+    let closed = loop {
         tokio::select! {
-            record = &mut told => break record,
+            closed = &mut told => break closed,
             () = sleep(RENEW_EVERY) => {
                 if let Err(error) = gateway.store.renew(id.clone()).await {
                     tracing::warn!(request = %id, %error, "a lease could not be renewed");
@@ -253,8 +288,16 @@ async fn settle(gateway: Arc<Gateway>, id: crate::id::RequestId, mut told: onesh
         }
     };
     // Nothing was claimed.
-    let Ok(record) = record else { return };
-    log(&record);
+    let Ok(Closed { row, batch }) = closed else { return };
+    log(&row);
+    // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
+    for record in batch.into_iter().chain([row]) {
+        write(&gateway, record).await;
+    }
+}
+
+async fn write(gateway: &Gateway, record: Record) {
+    let id = record.id.clone();
     for attempt in 0..SETTLE_TRIES {
         match gateway.store.settle(record.clone()).await {
             Ok(()) => return,

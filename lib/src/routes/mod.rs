@@ -4,6 +4,7 @@ mod accounts;
 mod credential;
 mod fields;
 mod keys;
+mod origin;
 mod proxy;
 mod reply;
 mod routing;

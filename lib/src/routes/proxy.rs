@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, header};
 
-use super::{not_set_up, reply};
+use super::{not_set_up, origin, reply};
 use crate::{
     access::{ApiKey, NotAKey, PresentedKey},
     background::Background,
@@ -14,7 +14,7 @@ use crate::{
     http::{Request, Response, collect, full},
     id::RequestId,
     protocol::{Call, Demand, Form, Protocol, presented_keys},
-    relay::{Arrival, relay},
+    relay::{Arrival, Place, relay},
 };
 
 pub(super) async fn answer(
@@ -54,8 +54,12 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {
         return Err(Error::invalid("model", "must not hold control characters"));
     }
-    let allows = |key: &ApiKey| key.may_call(demand.provider, demand.model.as_deref());
+    let allows = |key: &ApiKey| demand.may_be_called_with(|model| key.may_call(demand.provider, model));
     let (snapshot, key) = cx.key_that(&presented, allows).await?;
+    let origin = match &demand.act {
+        Some(_) => origin::origin(&cx.gateway.config, &head.headers),
+        None => String::new(),
+    };
     let arrival = Arrival {
         id: id.clone(),
         at,
@@ -68,6 +72,8 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         presented,
         session: demand.session.as_ref().map(|session| session.under(&key.id)),
         key,
+        origin,
+        place: Place::default(),
         demand,
     };
     relay(cx, arrival).await

@@ -1,0 +1,59 @@
+//! Records the containers and files that an answer tells of, before the caller hears of them.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::Arrival;
+use crate::{
+    gateway::{Context, Gateway},
+    id::{AccountId, KeyId},
+    pool::Account,
+    protocol::{Finder, Provider},
+    store::Holder,
+};
+
+/// Looks through one answer.
+pub(super) struct Watch {
+    finder: Finder,
+    keeper: Keeper,
+}
+
+/// Whose things they are, and where.
+#[derive(Clone)]
+struct Keeper {
+    gateway: Arc<Gateway>,
+    key: KeyId,
+    provider: Provider,
+    account: AccountId,
+}
+
+impl Watch {
+    pub(super) fn new(cx: &Context, arrival: &Arrival, account: &Account, content_encoding: Option<&str>) -> Self {
+        let keeper = Keeper {
+            gateway: Arc::clone(&cx.gateway),
+            key: arrival.key.id.clone(),
+            provider: arrival.demand.provider,
+            account: account.id.clone(),
+        };
+        Self { finder: Finder::new(arrival.demand.form, content_encoding), keeper }
+    }
+
+    /// The work of recording what is new in these bytes, where anything is. It goes on should the caller hang up.
+    pub(super) fn see(&mut self, bytes: &[u8]) -> Option<JoinHandle<()>> {
+        let made = self.finder.see(bytes);
+        if made.is_empty() {
+            return None;
+        }
+        let keeper = self.keeper.clone();
+        Some(tokio::spawn(async move {
+            let holder = Holder { key: &keeper.key, provider: keeper.provider };
+            for made in &made {
+                // The answer has begun and cannot be taken back: the thing is then there, and not found later.
+                if let Err(error) = keeper.gateway.store.keep_thing(holder, &keeper.account, made).await {
+                    tracing::error!(account = %keeper.account, name = made.thing.name, %error, "a thing was not recorded");
+                }
+            }
+        }))
+    }
+}
