@@ -19,5 +19,6 @@ mod paths;
 mod refusals;
 mod routing;
 mod streams;
+mod things;
 mod tidy;
 mod walk;
