@@ -9,6 +9,7 @@ mod hold;
 mod list;
 mod open;
 mod refresh;
+mod settle;
 mod things;
 mod upkeep;
 mod watch;

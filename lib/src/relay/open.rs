@@ -10,21 +10,20 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use tokio::{sync::oneshot, time::sleep};
+use tokio::sync::oneshot;
 
-use super::Arrival;
+use super::{
+    Arrival,
+    settle::{Closed, settle},
+};
 use crate::{
-    gateway::{Context, Gateway, Snapshot},
+    gateway::{Context, Snapshot},
     id::{AccountId, RequestId},
     ledger::PriceTable,
     protocol::{Ending, Form, Meter, Operation, Tally, Tier, Usage},
     store::{AttemptRecord, Draft, Granted, Record, Status, Tokens},
 };
 
-/// A lease lives 45 seconds; it is renewed well before.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
-/// Tries to write a row before it is left to the log.
-const SETTLE_TRIES: u32 = 8;
 /// A user agent is kept up to here.
 const CLIENT_CHARS: usize = 120;
 /// An upstream's name for a request is kept up to here.
@@ -60,12 +59,6 @@ struct Entry {
     /// What they say, where nobody meters them on their way.
     batch_used: Option<(Usage, Option<String>)>,
     tell: Option<oneshot::Sender<Closed>>,
-}
-
-/// The row of a request, and that of the batch whose results it has fetched whole.
-struct Closed {
-    row: Record,
-    batch: Option<Record>,
 }
 
 impl Open {
@@ -273,59 +266,6 @@ impl Drop for Entry {
             let _gone = tell.send(self.close());
         }
     }
-}
-
-/// Keeps the lease while the request is open, then writes its row.
-async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: oneshot::Receiver<Closed>) {
-    let closed = loop {
-        tokio::select! {
-            closed = &mut told => break closed,
-            () = sleep(RENEW_EVERY) => {
-                if let Err(error) = gateway.store.renew(id.clone()).await {
-                    tracing::warn!(request = %id, %error, "a lease could not be renewed");
-                }
-            }
-        }
-    };
-    // Nothing was claimed.
-    let Ok(Closed { row, batch }) = closed else { return };
-    log(&row);
-    // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
-    for record in batch.into_iter().chain([row]) {
-        write(&gateway, record).await;
-    }
-}
-
-async fn write(gateway: &Gateway, record: Record) {
-    let id = record.id.clone();
-    for attempt in 0..SETTLE_TRIES {
-        match gateway.store.settle(record.clone()).await {
-            Ok(()) => return,
-            Err(error) => tracing::warn!(request = %id, attempt, %error, "a ledger row could not be written"),
-        }
-        sleep(Duration::from_millis(250 << attempt.min(5))).await;
-    }
-    // Everything that is needed to write the row later.
-    let record = serde_json::to_string(&record).unwrap_or_default();
-    tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
-}
-
-fn log(record: &Record) {
-    tracing::info!(
-        request = %record.id,
-        key = %record.key_id,
-        account = %record.account_id,
-        model = record.model.as_deref().unwrap_or("-"),
-        status = ?record.status,
-        http_status = record.http_status.unwrap_or_default(),
-        attempts = record.attempts.len(),
-        first_token_ms = record.first_token_ms,
-        took_ms = record.duration_ms,
-        input = record.tokens.input_tokens,
-        output = record.tokens.output_tokens,
-        cost_micros = record.cost_micros,
-        "request settled"
-    );
 }
 
 fn blank(arrival: &Arrival) -> Record {
