@@ -7,6 +7,7 @@ import { furnish, ledger, startFake, startLocal } from "./support/gateway.mjs";
 import * as journeys from "./support/journeys.mjs";
 import { debugPrograms } from "./support/programs.mjs";
 import { eventsOf, streamedMessage } from "./support/streams.mjs";
+import * as things from "./support/things.mjs";
 
 let programs;
 let fake;
@@ -39,6 +40,22 @@ journey("Gemini CLI says hi", journeys.geminiSaysHi, { requests: 2, provider: "g
 journey("Gemini CLI uses a tool", journeys.geminiUsesATool, { requests: 2, provider: "gemini" });
 journey("Anthropic's SDK", journeys.anthropicSdk, { requests: 2, provider: "anthropic" });
 journey("Google's SDK", journeys.googleSdk, { requests: 2, provider: "gemini" });
+
+for (const [name, walk] of [
+  ["Anthropic's SDK and what lives on an account", things.anthropicThings],
+  ["Google's SDK and what lives on an account", things.geminiThings],
+]) {
+  test(name, async (t) => {
+    const gateway = await startLocal(programs);
+    t.after(() => gateway.stop());
+    const ours = await furnish(gateway, fake);
+    const { key: theirs } = await gateway.api("POST", "/api/keys", { name: "another team", role: "member" });
+    const batch = await walk(gateway, [ours, theirs]);
+    const rows = (await ledger(gateway, 10)).filter((row) => row.id.includes(batch.replace("/", "_")));
+    assert.equal(rows.length, 1, "the batch is booked once");
+    assert.ok(rows[0].tokens.output > 0 && rows[0].cost_usd > 0, JSON.stringify(rows[0]));
+  });
+}
 
 test("streams arrive as they are sent", async (t) => {
   const gateway = await startLocal(programs);
