@@ -87,8 +87,12 @@ impl Account<'_> {
     }
 }
 
-fn said(json: impl ToString) -> Scene {
-    Scene::plain(StatusCode::OK, Event::new("", json.to_string()))
+fn said(json: impl Into<String>) -> Scene {
+    Scene::plain(StatusCode::OK, Event::new("", json))
+}
+
+fn told(json: &Value) -> Scene {
+    said(json.to_string())
 }
 
 fn with(mut scene: Scene, name: &'static str, value: &str) -> Scene {

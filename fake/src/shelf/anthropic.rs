@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Account, DAY, Thing, address, now, part, said, texts};
+use super::{Account, DAY, Thing, address, now, part, said, texts, told};
 use crate::{
     anthropic,
     call::Call,
@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) fn answer(account: &mut Account<'_>, call: &Call) -> Option<Scene> {
     let segments: Vec<&str> = call.path().split('/').skip(1).collect();
-    let not_found = |what: &str| Some(refusal(call, format!("{what} not found")));
+    let not_found = |what: &str| Some(refusal(call, &format!("{what} not found")));
     let answer = match (call.method.as_str(), &segments[..]) {
         ("POST", ["v1", "messages"]) if account.is_empty() => return None,
         ("POST", ["v1", "messages"]) => {
@@ -24,20 +24,20 @@ pub(super) fn answer(account: &mut Account<'_>, call: &Call) -> Option<Scene> {
             return files.iter().find(|id| account.get(id).is_none()).and_then(|id| not_found(id));
         }
         ("POST", ["v1", "files"]) => upload(account, call),
-        ("GET", ["v1", "files"]) => said(json!({ "data": account.all("file_"), "next_page": null })),
+        ("GET", ["v1", "files"]) => told(&json!({ "data": account.all("file_"), "next_page": null })),
         ("POST", ["v1", "messages", "batches"]) => batch(account, call),
-        ("GET", ["v1", "messages", "batches"]) => said(json!({ "data": account.all("msgbatch_"), "has_more": false })),
+        ("GET", ["v1", "messages", "batches"]) => told(&json!({ "data": account.all("msgbatch_"), "has_more": false })),
         (method, ["v1", "files", id, rest @ ..] | ["v1", "messages", "batches", id, rest @ ..]) => {
             let Some(thing) = account.get(id).cloned() else { return not_found(id) };
             match (method, rest) {
-                ("GET", []) => said(ended(account, call, id, thing)),
+                ("GET", []) => told(&ended(account, call, id, thing)),
                 ("DELETE", []) => {
                     account.remove(id);
                     let kind = if id.starts_with("file_") { "file_deleted" } else { "message_batch_deleted" };
-                    said(json!({ "id": id, "type": kind }))
+                    told(&json!({ "id": id, "type": kind }))
                 }
                 ("POST", ["cancel"]) => {
-                    said(json!({ "processing_status": "canceling", "id": id, "type": "message_batch" }))
+                    told(&json!({ "processing_status": "canceling", "id": id, "type": "message_batch" }))
                 }
                 ("GET", ["content"]) => said(String::from_utf8_lossy(&thing.content)),
                 ("GET", ["results"]) => said(results(call, &thing)),
@@ -49,7 +49,7 @@ pub(super) fn answer(account: &mut Account<'_>, call: &Call) -> Option<Scene> {
     Some(answer)
 }
 
-fn refusal(call: &Call, message: String) -> Scene {
+fn refusal(call: &Call, message: &str) -> Scene {
     let id = format!("req_011CFake{:012}", call.number);
     let body = json!({ "type": "error", "error": { "type": "not_found_error", "message": message }, "request_id": id });
     Scene::plain(StatusCode::NOT_FOUND, Event::new("error", body.to_string()))
@@ -64,7 +64,7 @@ fn upload(account: &mut Account<'_>, call: &Call) -> Scene {
         "created_at": now(), "downloadable": true, "expires_at": null,
     });
     account.put(&id, Thing { description: description.clone(), content: content.to_vec() });
-    said(description)
+    told(&description)
 }
 
 fn batch(account: &mut Account<'_>, call: &Call) -> Scene {
@@ -77,7 +77,7 @@ fn batch(account: &mut Account<'_>, call: &Call) -> Scene {
         "created_at": now(), "expires_at": clock::rfc3339(DAY), "ended_at": null, "results_url": null,
     });
     account.put(&id, Thing { description: description.clone(), content: call.body.to_vec() });
-    said(description)
+    told(&description)
 }
 
 /// A batch has ended by the time that somebody looks again.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Account, DAY, Thing, address, now, part, said, texts, with};
+use super::{Account, DAY, Thing, address, now, part, said, texts, told, with};
 use crate::{
     call::Call,
     clock, gemini,
@@ -24,19 +24,19 @@ pub(super) fn answer(account: &mut Account<'_>, call: &Call) -> Option<Scene> {
         ("POST", [_, "cachedContents"]) => missing(account, call).unwrap_or_else(|| cache(account, call)),
         ("GET", [_, kind @ ("files" | "cachedContents" | "batches")]) => {
             let word = if *kind == "batches" { "operations" } else { kind };
-            said(json!({ word: account.all(&format!("{kind}/")) }))
+            told(&json!({ word: account.all(&format!("{kind}/")) }))
         }
         (method, [_, kind @ ("files" | "cachedContents" | "batches"), id]) => {
             let (id, verb) = id.split_once(':').unwrap_or((id, ""));
             let name = format!("{kind}/{id}");
             let Some(thing) = account.get(&name) else { return Some(forbidden(&name)) };
             match (method, verb) {
-                ("GET", "") if *kind == "batches" => said(done(call, thing)),
-                ("GET", "") => said(&thing.description),
+                ("GET", "") if *kind == "batches" => told(&done(call, thing)),
+                ("GET", "") => told(&thing.description),
                 ("GET", "download") => said(String::from_utf8_lossy(&thing.content)),
                 ("PATCH", "") => {
                     thing.description["expireTime"] = clock::rfc3339(DAY).into();
-                    said(&thing.description)
+                    told(&thing.description)
                 }
                 ("DELETE", "") => {
                     account.remove(&name);
@@ -76,7 +76,7 @@ fn begin(account: &mut Account<'_>, call: &Call) -> Scene {
     if !resumable {
         let (_, content) = part(&call.body, "application/octet-stream").unwrap_or_default();
         let file = file(account, call, &Value::Null, content.to_vec());
-        return said(json!({ "file": file }));
+        return told(&json!({ "file": file }));
     }
     let wanted: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     account.put(&upload, Thing { description: wanted["file"].clone(), content: Vec::new() });
@@ -95,7 +95,7 @@ fn go_on(account: &mut Account<'_>, call: &Call, id: &str) -> Scene {
     }
     let upload = account.remove(id).unwrap_or_default();
     let file = file(account, call, &upload.description, upload.content);
-    with(said(json!({ "file": file })), "x-goog-upload-status", "final")
+    with(told(&json!({ "file": file })), "x-goog-upload-status", "final")
 }
 
 fn file(account: &mut Account<'_>, call: &Call, wanted: &Value, content: Vec<u8>) -> Value {
@@ -119,7 +119,7 @@ fn cache(account: &mut Account<'_>, call: &Call) -> Scene {
         "expireTime": clock::rfc3339(DAY / 24), "usageMetadata": { "totalTokenCount": call.body.len() / 4 },
     });
     account.put(&name, Thing { description: description.clone(), content: Vec::new() });
-    said(description)
+    told(&description)
 }
 
 fn batch(account: &mut Account<'_>, call: &Call, verb: &str) -> Scene {
@@ -135,7 +135,7 @@ fn batch(account: &mut Account<'_>, call: &Call, verb: &str) -> Scene {
         },
     });
     account.put(&name, Thing { description: description.clone(), content: call.body.to_vec() });
-    said(description)
+    told(&description)
 }
 
 /// A batch is done by the time that somebody looks again: its results stand in its description.

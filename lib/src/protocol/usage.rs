@@ -57,7 +57,7 @@ impl Usage {
     }
 
     /// Adds what another request used, which stays priced by itself.
-    pub(super) fn join(&mut self, other: Self, model: Option<String>) {
+    pub(super) fn join(&mut self, other: Self, model: Option<&str>) {
         self.input += other.input;
         self.cache_read += other.cache_read;
         self.cache_write_5m += other.cache_write_5m;
@@ -80,8 +80,11 @@ impl Usage {
             standard_speed: false,
         };
         let charges = if other.charges.is_empty() { vec![whole()] } else { other.charges };
-        self.charges
-            .extend(charges.into_iter().map(|charge| Charge { model: charge.model.or(model.clone()), ..charge }));
+        self.charges.extend(
+            charges
+                .into_iter()
+                .map(|charge| Charge { model: charge.model.or_else(|| model.map(str::to_owned)), ..charge }),
+        );
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 /// The largest answer that is read as a description of a thing; a larger one passes through as it is.
 const LARGEST_DESCRIPTION: usize = 64 << 20;
 /// An upload that was begun can be gone on with for about a week.
-const UPLOAD_LIFE: Duration = Duration::from_hours(7 * 24);
+const UPLOAD_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// Tries to record a thing that has been made.
 const KEEP_TRIES: u32 = 4;
 

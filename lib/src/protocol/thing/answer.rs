@@ -180,7 +180,7 @@ impl Sum {
         let tally = meter.tally();
         if let Some(usage) = tally.usage {
             self.model = self.model.take().or_else(|| tally.model.clone());
-            self.usage.get_or_insert_default().join(usage, tally.model);
+            self.usage.get_or_insert_default().join(usage, tally.model.as_deref());
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
     gateway::{Context, Gateway, Snapshot},
     id::{KeyId, RequestId},
     protocol::{Call, Demand, PING, Protocol, meter},
-    relay::{Arrival, hold, open::Open},
+    relay::{Arrival, Place, hold, open::Open},
 };
 
 const IDLE: Duration = Duration::from_secs(300);
@@ -97,6 +97,8 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         presented: PresentedKey::generate(),
         key: Arc::new(key()),
         session: None,
+        origin: String::new(),
+        place: Place::default(),
     }
 }
 
