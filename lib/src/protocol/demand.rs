@@ -45,8 +45,8 @@ pub struct Demand {
     pub names: Vec<Thing>,
     /// True when the answer may tell of things that it has made, because code may run.
     pub runs_code: bool,
-    /// The models of a batch's requests, each once.
-    pub batch_models: Vec<String>,
+    /// The models that the body asks for where there may be several: those of a batch's requests, or a cached content's.
+    pub models: Vec<String>,
 }
 
 /// What a dialect finds in a body.
@@ -61,7 +61,7 @@ pub(super) struct Reading {
     pub(super) has_thinking: bool,
     pub(super) names: Names,
     pub(super) runs_code: bool,
-    pub(super) batch_models: Vec<String>,
+    pub(super) models: Vec<String>,
     /// Bytes of images, documents and signatures, which count for far fewer tokens than text of that length.
     pub(super) blobs: usize,
 }
@@ -81,7 +81,8 @@ impl Demand {
             (Operation::Batches, Some(Act::Make(ThingKind::Batch))) if call.provider == Provider::Anthropic => {
                 anthropic::read_batch(body)?
             }
-            (_, Some(Act::Make(ThingKind::Batch | ThingKind::Cache))) => read(body)?,
+            (_, Some(Act::Make(ThingKind::Cache))) => gemini::read_cache(body)?,
+            (_, Some(Act::Make(ThingKind::Batch))) => read(body)?,
             // Bytes of a file, or nothing.
             (_, Some(_)) | (Operation::Models, None) => Reading::default(),
             // Another path's body may be anything; what can be found in it is a help, not a duty.
@@ -110,14 +111,14 @@ impl Demand {
             act: call.act,
             names: reading.names.into_vec(),
             runs_code: reading.runs_code,
-            batch_models: reading.batch_models,
+            models: reading.models,
         })
     }
 
     /// Whether every model that is asked for may be called.
     pub(crate) fn may_be_called_with(&self, may: impl Fn(Option<&str>) -> Result<()>) -> Result<()> {
         may(self.model.as_deref())?;
-        self.batch_models.iter().try_for_each(|model| may(Some(model)))
+        self.models.iter().try_for_each(|model| may(Some(model)))
     }
 
     /// The family of the model asked for; `None` when none is.

@@ -42,7 +42,8 @@ pub(super) async fn list(cx: &Context, mut arrival: Arrival, kind: ThingKind) ->
         if more {
             kept.remove(if backwards { 0 } else { kept.len() - 1 });
         }
-        let (items, account) = describe(cx, &mut arrival, &open, kind, &kept).await?;
+        let described = describe(cx, &mut arrival, &open, kind, &kept).await;
+        let (items, account) = described.inspect_err(|error| open.failed(error.message.clone()))?;
         last = account.or(last);
         let end = kept.last().map(|it| (it.created_at, it.name.clone())).filter(|_| more || backwards);
         match end {
@@ -99,7 +100,7 @@ async fn describe(
         let asked: Result<Vec<_>> = stream::iter(asks).buffered(AT_ONCE).try_collect().await;
         let verdict = if asked.is_ok() { "delivered" } else { "failed" };
         open.attempted(&account.id, verdict, asked.is_ok().then_some(200), began.elapsed());
-        let asked = asked.inspect_err(|error| open.failed(error.message.clone()))?;
+        let asked = asked?;
         let there = kept.iter().filter(|it| it.account == next.account);
         described.extend(there.map(|it| it.name.as_str()).zip(asked));
         served = Some(account);

@@ -57,7 +57,7 @@ struct Entry {
     /// The row of the batch whose results are fetched; what they say was used is written there.
     batch: Option<(RequestId, Timestamp)>,
     /// What they say, where nobody meters them on their way.
-    batch_used: Option<(Usage, Option<String>)>,
+    batch_used: Option<Box<(Usage, Option<String>)>>,
     tell: Option<oneshot::Sender<Closed>>,
 }
 
@@ -177,7 +177,7 @@ impl Open {
 
     /// What the results of a batch say was used, and by which model.
     pub(super) fn batch_used(&self, usage: Usage, model: Option<String>) {
-        self.entry().batch_used = Some((usage, model));
+        self.entry().batch_used = Some(Box::new((usage, model)));
     }
 
     /// What the caller's status was, for an answer without a meter.
@@ -210,8 +210,8 @@ impl Entry {
         };
         self.record.duration_ms = millis(self.began.elapsed());
         if self.record.operation.is_free() {
-            let used = self.batch_used.take().or_else(|| usage.map(|usage| (usage, model)));
-            return Closed { row: self.record.clone(), batch: self.batch_row(used) };
+            let used = self.batch_used.take().map(|used| *used).or_else(|| usage.map(|usage| (usage, model)));
+            return Closed { row: self.record.clone(), batch: self.batch_row(used).map(Box::new) };
         }
         self.record.served_model = model;
         if let (Some(usage), Some(tier)) = (&mut usage, self.tier)

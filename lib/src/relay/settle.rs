@@ -14,7 +14,7 @@ const SETTLE_TRIES: u32 = 8;
 /// The row of a request, and that of the batch whose results it has fetched whole.
 pub(super) struct Closed {
     pub(super) row: Record,
-    pub(super) batch: Option<Record>,
+    pub(super) batch: Option<Box<Record>>,
 }
 
 /// Keeps the lease while the request is open, then writes its row.
@@ -33,7 +33,7 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
     let Ok(Closed { row, batch }) = closed else { return };
     log(&row);
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
-    for record in batch.into_iter().chain([row]) {
+    for record in batch.map(|batch| *batch).into_iter().chain([row]) {
         write(&gateway, record).await;
     }
 }

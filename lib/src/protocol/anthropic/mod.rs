@@ -102,8 +102,8 @@ pub(super) fn read_batch(body: &[u8]) -> Result<Reading> {
     let mut params = |params: &[u8]| {
         let reading = read(params)?;
         batch.names.extend(reading.names);
-        if let Some(model) = reading.model.filter(|model| !batch.batch_models.contains(model)) {
-            batch.batch_models.push(model);
+        if let Some(model) = reading.model.filter(|model| !batch.models.contains(model)) {
+            batch.models.push(model);
         }
         Ok(())
     };

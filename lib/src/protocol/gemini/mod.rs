@@ -30,6 +30,23 @@ pub(super) fn read(body: &[u8]) -> Result<Reading> {
     Ok(reading)
 }
 
+/// Reads the body of a new cached content, which names its model itself.
+pub(super) fn read_cache(body: &[u8]) -> Result<Reading> {
+    let mut reading = read(body)?;
+    Scanner::run(body, |json| {
+        let model = |json: &mut Scanner<'_>, key: &str| {
+            if key != "model" {
+                return json.skip();
+            }
+            let model = json.text()?.unwrap_or_default();
+            reading.models = vec![model.strip_prefix("models/").unwrap_or(&model).to_owned()];
+            Ok(())
+        };
+        json.object(model).map(drop)
+    })?;
+    Ok(reading)
+}
+
 /// Members that name a file or a cached content.
 const NAMING: &[&str] = &["fileUri", "file_uri", "fileName", "file_name", "cachedContent", "cached_content"];
 /// Members that mean nothing to the provider: what functions are called with, and what they answer.

@@ -1,3 +1,5 @@
+//! Which calls are about things.
+
 use super::*;
 
 fn check(provider: Provider, line: &str, expect: Option<&Place>) {

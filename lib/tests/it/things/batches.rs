@@ -102,7 +102,7 @@ async fn a_gemini_batch_is_booked_once() {
     assert!(row["cost_micros"].as_i64().unwrap() > 0);
 }
 
-/// A key's models are its limits in a batch too, and an empty or broken batch is the upstream's to judge or no JSON.
+/// A key's models are its limits in a batch and in a cached content too; what is no JSON is refused here.
 #[tokio::test]
 async fn a_batch_holds_no_model_that_the_key_may_not_call() {
     let house = House::new().await;
@@ -119,6 +119,9 @@ async fn a_batch_holds_no_model_that_the_key_may_not_call() {
         refused(house.post(&key, "/v1/messages/batches", &batch(&["claude-haiku-4-5", "claude-opus-5-5"])).await, 400)
             .await;
     assert!(said.contains("claude-opus-5-5"), "{said}");
+    let cache = json!({ "model": "models/gemini-2.5-pro", "contents": [{ "parts": [{ "text": "long" }] }] });
+    let said = refused(house.post(&key, "/v1beta/cachedContents", &cache).await, 400).await;
+    assert!(said.contains("gemini-2.5-pro"), "{said}");
     let broken = house.call(&key, Method::POST, "/v1/messages/batches").body("{\"requests\":[").send().await.unwrap();
     assert_eq!(broken.status(), StatusCode::BAD_REQUEST);
     assert_eq!(house.reached().await, [""; 0]);
