@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     Arrival,
-    hold::{self, Held},
+    hold::{self, Broken, Held, Told},
     open::Open,
     refresh,
 };
@@ -51,40 +51,39 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     let answer = timeout(patience, async {
         let response = cx.gateway.upstream.send(outgoing, arrival.policy().patience.connect()).await;
         match response {
-            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::sent),
+            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::from),
             // Without a connection nothing was sent, and nothing can have been charged.
-            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect() }),
+            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
         }
     });
     let (held, verdict) = match answer.await {
         Ok(Ok(held)) => held,
         Ok(Err(unanswered)) => return unreachable(cx, arrival, account, open, (unanswered, began)),
         Err(_) => {
-            let unanswered = Unanswered::sent("no answer in time".to_owned());
+            let unanswered = Unanswered { reason: "no answer in time".to_owned(), sent: true, told: None };
             return unreachable(cx, arrival, account, open, (unanswered, began));
         }
     };
-    let status = Some(held.status.as_u16());
     learn(cx, account, &held.headers);
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
-            open.attempted(&account.id, "delivered", status, began.elapsed());
+            open.attempted(&account.id, "delivered", Some(&held), began.elapsed());
             if account.health.failures > 0 && verdict == Verdict::Deliver {
                 recover(cx, account);
             }
             Outcome::Committed(held)
         }
         Verdict::Unsuited => {
-            open.attempted(&account.id, "unsuited", status, began.elapsed());
+            open.attempted(&account.id, "unsuited", Some(&held), began.elapsed());
             Outcome::Elsewhere { penalty: None, held: Some(held) }
         }
         Verdict::Failover(Penalty::NeedsAuth) if refresh::may_cure(account, &held) => {
             // Nobody pays yet: a new token may do better.
-            open.attempted(&account.id, "token_refused", status, began.elapsed());
+            open.attempted(&account.id, "token_refused", Some(&held), began.elapsed());
             Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: Some(held) }
         }
         Verdict::Failover(penalty) => {
-            open.attempted(&account.id, penalty.name(), status, began.elapsed());
+            open.attempted(&account.id, penalty.name(), Some(&held), began.elapsed());
             set_back(cx, arrival, account, &penalty, held.reason());
             Outcome::Elsewhere { penalty: Some(penalty), held: Some(held) }
         }
@@ -96,11 +95,12 @@ struct Unanswered {
     reason: String,
     /// Whether the upstream may have seen the request.
     sent: bool,
+    told: Option<Told>,
 }
 
-impl Unanswered {
-    fn sent(reason: String) -> Self {
-        Self { reason, sent: true }
+impl From<Broken> for Unanswered {
+    fn from(Broken { reason, told }: Broken) -> Self {
+        Self { reason, sent: true, told }
     }
 }
 
@@ -113,7 +113,7 @@ fn unreachable(
 ) -> Outcome {
     open.attempted(&account.id, Penalty::Unreachable.name(), None, began.elapsed());
     if unanswered.sent {
-        open.unanswered();
+        open.unanswered(unanswered.told.as_ref());
     }
     set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
     Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }

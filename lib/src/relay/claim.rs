@@ -44,7 +44,7 @@ pub(super) async fn next_account(
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
         let mut outcome = Err(Refused::AccountsBusy);
         for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
-            outcome = claim_to_the_end(cx, arrival, open, claim(arrival, accounts)).await?;
+            outcome = claim_to_the_end(cx, arrival, open, claim(arrival, open, accounts)).await?;
             if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
                 break;
             }
@@ -117,7 +117,7 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
 }
 
-fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
+fn claim(arrival: &Arrival, open: &Open, accounts: &[&Account]) -> Claim {
     let session = arrival.session.clone();
     let affinity = &arrival.policy().affinity;
     let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
@@ -131,7 +131,7 @@ fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
         accounts: accounts.iter().map(|account| account.id.clone()).collect(),
         affinity: (affinity.enabled && session.is_some()).then_some(binding),
         session,
-        draft: open::draft(arrival, &arrival.snapshot.prices),
+        draft: open::draft(arrival, open, &arrival.snapshot.prices),
     }
 }
 
