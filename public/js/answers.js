@@ -104,6 +104,9 @@ function attempt(answer) {
     verdict: answer.verdict ?? null,
     httpStatus: number(answer.status),
     duration: number(answer.took_ms),
+    prompt: prompt(answer.tokens),
+    output: number(answer.tokens?.output),
+    cost: number(answer.cost_usd),
   };
 }
 

@@ -95,6 +95,12 @@ test("tokens of the prompt are summed by kind, thinking is not counted twice", (
   assert.equal(account({ usage_today: { tokens: 7 } }).today.tokens, 7);
 });
 
+test("an attempt brings its own tokens and cost, where they are known", () => {
+  const attempts = [{ verdict: "overloaded", tokens: { input: 3, cache_read: 20, output: 1 }, cost_usd: 0.5 }, { verdict: "delivered" }];
+  const shown = request({ id: "req_1", attempts }).attempts.map(({ prompt, output, cost }) => [prompt, output, cost]);
+  assert.deepEqual(shown, [[23, 1, 0.5], [null, null, null]]);
+});
+
 test("limits are numbers, or objects that say what is used", () => {
   const { limits } = key({ limits: { requests_per_minute: 60, cost_per_day_usd: { limit: 5, used: 1.5 }, tokens_per_day: null, windows: [{ hours: 5 }] } });
   assert.deepEqual(limits, [["requests_per_minute", 60, null], ["cost_per_day_usd", 5, 1.5]]);
