@@ -16,6 +16,7 @@ use crate::{
     clock,
     error::{Error, Kind, Result},
     gateway::Context,
+    id::AccountId,
     pool::Account,
     protocol::{Penalty, Verdict, strip_key, to_upstream},
     upstream::{Outgoing, address},
@@ -46,22 +47,12 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
-    open.sent();
-    let patience = arrival.policy().patience.first_byte();
-    let answer = timeout(patience, async {
-        let response = cx.gateway.upstream.send(outgoing, arrival.policy().patience.connect()).await;
-        match response {
-            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::from),
-            // Without a connection nothing was sent, and nothing can have been charged.
-            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
-        }
-    });
-    let (held, verdict) = match answer.await {
-        Ok(Ok(held)) => held,
-        Ok(Err(unanswered)) => return unreachable(cx, arrival, account, open, (unanswered, began)),
-        Err(_) => {
-            let unanswered = Unanswered { reason: "no answer in time".to_owned(), sent: true, told: None };
-            return unreachable(cx, arrival, account, open, (unanswered, began));
+    let (held, verdict) = match send(cx, arrival, outgoing, open).await {
+        Ok(held) => held,
+        Err(unanswered) => {
+            unreached(&account.id, &unanswered, open, began);
+            set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
+            return Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None };
         }
     };
     learn(cx, account, &held.headers);
@@ -90,9 +81,29 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     }
 }
 
+/// Sends a request, and holds the beginning of its answer.
+pub(super) async fn send(
+    cx: &Context,
+    arrival: &Arrival,
+    outgoing: Outgoing,
+    open: &Open,
+) -> Result<(Held, Verdict), Unanswered> {
+    open.sent();
+    let patience = &arrival.policy().patience;
+    let answer = timeout(patience.first_byte(), async {
+        match cx.gateway.upstream.send(outgoing, patience.connect()).await {
+            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::from),
+            // Without a connection nothing was sent, and nothing can have been charged.
+            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
+        }
+    });
+    let too_late = || Unanswered { reason: "no answer in time".to_owned(), sent: true, told: None };
+    answer.await.unwrap_or_else(|_| Err(too_late()))
+}
+
 /// Why there was no answer.
-struct Unanswered {
-    reason: String,
+pub(super) struct Unanswered {
+    pub(super) reason: String,
     /// Whether the upstream may have seen the request.
     sent: bool,
     told: Option<Told>,
@@ -104,19 +115,12 @@ impl From<Broken> for Unanswered {
     }
 }
 
-fn unreachable(
-    cx: &Context,
-    arrival: &Arrival,
-    account: &Account,
-    open: &Open,
-    (unanswered, began): (Unanswered, Instant),
-) -> Outcome {
-    open.attempted(&account.id, Penalty::Unreachable.name(), None, began.elapsed());
+/// Puts an attempt without an answer on the books.
+pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Open, began: Instant) {
+    open.attempted(account, Penalty::Unreachable.name(), None, began.elapsed());
     if unanswered.sent {
         open.unanswered(unanswered.told.as_ref());
     }
-    set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
-    Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }
 }
 
 /// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
@@ -195,7 +199,7 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
     let query = arrival.uri.query().and_then(strip_key).map_or_else(String::new, |query| format!("?{query}"));
     Ok(Outgoing {
         method: arrival.method.clone(),
-        url: address(account.base_url(), &[&path, query.as_str()].concat())?,
+        url: address(cx.gateway.base_url(account), &[&path, query.as_str()].concat())?,
         headers,
         body: if arrival.method == Method::GET { Bytes::new() } else { body },
     })

@@ -27,8 +27,8 @@ pub struct Claim {
     pub family: String,
     /// Estimated tokens, for limits by the minute.
     pub tokens: u64,
-    /// Accounts, best first.
-    pub accounts: Vec<AccountId>,
+    /// Accounts, best first; `None`: the caller's own login serves, and no account is taken.
+    pub accounts: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
     /// How it stays where it is; `None`: it does not.

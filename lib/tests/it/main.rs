@@ -15,6 +15,7 @@ mod limits;
 mod manage;
 mod meters;
 mod oauth;
+mod passthrough;
 mod paths;
 mod refusals;
 mod routing;
