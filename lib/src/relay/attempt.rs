@@ -97,8 +97,8 @@ pub(super) async fn send(
             Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
         }
     });
-    let too_late = || Unanswered { reason: "no answer in time".to_owned(), sent: true, told: None };
-    answer.await.unwrap_or_else(|_| Err(too_late()))
+    let too_late = || Err(Unanswered { reason: "no answer in time".to_owned(), sent: true, told: None });
+    answer.await.unwrap_or_else(|_| too_late())
 }
 
 /// Why there was no answer.
@@ -106,7 +106,7 @@ pub(super) struct Unanswered {
     pub(super) reason: String,
     /// Whether the upstream may have seen the request.
     sent: bool,
-    told: Option<Told>,
+    told: Option<Box<Told>>,
 }
 
 impl From<Broken> for Unanswered {
@@ -119,7 +119,7 @@ impl From<Broken> for Unanswered {
 pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Open, began: Instant) {
     open.attempted(account, Penalty::Unreachable.name(), None, began.elapsed());
     if unanswered.sent {
-        open.unanswered(unanswered.told.as_ref());
+        open.unanswered(unanswered.told.as_deref());
     }
 }
 

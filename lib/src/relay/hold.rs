@@ -27,7 +27,7 @@ pub(super) struct Held {
     /// The error, unpacked, where it is one: its body's beginning, or the data of a stream's event.
     error: Vec<u8>,
     /// What it says that it used, where it is an error.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<Box<Told>>,
 }
 
 /// What an answer that failed says that it used: it has cost money like any other.
@@ -42,7 +42,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) reason: String,
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<Box<Told>>,
 }
 
 /// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or the first bytes.
@@ -105,7 +105,7 @@ fn first_event_verdict(
 }
 
 /// What an answer that is not shown says of its use: only what it does say counts, and nothing is estimated.
-fn told(demand: &Demand, status: StatusCode, plain: &[u8]) -> Option<Told> {
+fn told(demand: &Demand, status: StatusCode, plain: &[u8]) -> Option<Box<Told>> {
     let form = if status.is_success() { demand.form } else { Form::Json };
     let mut meter = meter(demand.provider, demand.operation, form, None, 0);
     meter.see(plain);
@@ -115,7 +115,7 @@ fn told(demand: &Demand, status: StatusCode, plain: &[u8]) -> Option<Told> {
     }
     let tally = meter.tally();
     let usage = tally.usage.filter(|usage| !usage.is_nothing())?;
-    Some(Told { usage, model: tally.model })
+    Some(Box::new(Told { usage, model: tally.model }))
 }
 
 impl Held {

@@ -106,7 +106,7 @@ impl Open {
     pub(super) fn attempted(&self, account: &AccountId, verdict: &'static str, held: Option<&Held>, took: Duration) {
         let mut entry = self.entry();
         let status = held.map(|held| held.status.as_u16());
-        let spent = held.and_then(|held| held.told.as_ref()).map(|told| entry.price_told(told));
+        let spent = held.and_then(|held| held.told.as_deref()).map(|told| entry.price_told(told));
         let took_ms = millis(took);
         entry.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms, spent });
         entry.at_work = None;
