@@ -57,6 +57,7 @@ export function key(answer) {
     pool: answer.pool ?? null,
     providers: answer.providers ?? [],
     models: answer.models ?? [],
+    passthrough: answer.allow_passthrough === true,
     note: answer.note || null,
     state: answer.state ?? null,
     limits: limits(answer.limits),

@@ -77,6 +77,7 @@ test("forms become bodies named as the API names them", () => {
     providers: ["anthropic", "gemini"], limits: { cost_per_day_usd: 2.5 },
   });
   assert.deepEqual(nest([["limits.max_in_flight", "number", ""]]), {});
+  assert.deepEqual(nest([["allow_passthrough", "flag", "on"]]), { allow_passthrough: true });
 });
 
 test("what an answer lacks is null, never zero", () => {

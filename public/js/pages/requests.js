@@ -85,7 +85,7 @@ function filters(query, accounts, keys) {
     select("provider", ["anthropic", "gemini"].map((value) => [value, word("provider", value)])),
     select("status", STATUSES.map((value) => [value, word("outcome", value)])),
     select("key", named(keys)),
-    select("account", named(accounts)),
+    select("account", [...named(accounts), ["passthrough", t("requests.passthrough")]]),
     FILTERS.some((one) => query[one]) ? h("a", { href: "#/requests" }, t("filter.clear")) : null);
 }
 
