@@ -147,7 +147,8 @@ fn claim(arrival: &Arrival, open: &Open, accounts: Option<&[&Account]>) -> Claim
         key: arrival.key.id.clone(),
         pool: arrival.key.pool.clone(),
         family: arrival.family(),
-        tokens: arrival.demand.input_estimate,
+        // What the upstream charges nothing for is no use of a limit either.
+        tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
         accounts: accounts.map(|accounts| accounts.iter().map(|account| account.id.clone()).collect()),
         affinity: (affinity.enabled && session.is_some() && accounts.is_some()).then_some(binding),
         session,

@@ -75,7 +75,7 @@ pub struct Draft {
     pub spent: Spent,
     /// Those before it, and then it too; empty where there were none.
     pub attempts: Vec<AttemptRecord>,
-    /// What the claim put down for this attempt, where the prompt's figure above says something else.
+    /// What the claim puts down for this attempt, where there were others before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_tokens: Option<u64>,
 }
