@@ -88,8 +88,8 @@ impl Flow {
     }
 
     /// Has what the answer makes recorded.
-    pub(super) fn watch(&mut self, watch: Watch) {
-        self.watch = Some(watch);
+    pub(super) fn watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
     }
 
     fn poll_bytes(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes, String>>> {

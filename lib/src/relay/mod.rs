@@ -8,6 +8,7 @@ mod flow;
 mod hold;
 mod list;
 mod open;
+mod passthrough;
 mod refresh;
 mod settle;
 mod things;
@@ -40,6 +41,7 @@ pub(crate) use things::Place;
 use attempt::Outcome;
 use hold::Held;
 use open::Open;
+use watch::Watch;
 
 /// The pause before accounts that were all overloaded are asked once more.
 const BACKOFF: Duration = Duration::from_millis(750);
@@ -60,6 +62,8 @@ pub(crate) struct Arrival {
     /// What the caller presented, to read the key again when the settings have changed.
     pub(crate) presented: PresentedKey,
     pub(crate) key: Arc<ApiKey>,
+    /// Whose login goes up with it.
+    pub(crate) login: Login,
     pub(crate) demand: Demand,
     /// The conversation, by the name that affinity knows it under.
     pub(crate) session: Option<String>,
@@ -69,10 +73,22 @@ pub(crate) struct Arrival {
     pub(crate) place: Place,
 }
 
+/// Whose login goes up with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// That of an account of the key's pool.
+    Account,
+    /// The caller's own, passed through.
+    Caller,
+}
+
 impl Arrival {
     /// Whether the key may make this call.
     pub(crate) fn allowed(&self) -> Result<()> {
         self.key.must_be_active(self.at)?;
+        if self.login == Login::Caller {
+            self.key.may_pass_through()?;
+        }
         self.demand.may_be_called_with(|model| self.key.may_call(self.demand.provider, model))
     }
 
@@ -99,6 +115,9 @@ impl Arrival {
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
     upkeep::keep_up(cx);
     refresh::when_due(cx, &arrival.snapshot);
+    if arrival.login == Login::Caller {
+        return passthrough::relay(cx, arrival).await;
+    }
     if let Some(Act::List(kind)) = arrival.demand.act {
         return list::list(cx, arrival, kind).await;
     }
@@ -131,7 +150,8 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
                 things::note(cx, &arrival, &account, &mut held, &open)
                     .await
                     .inspect_err(|error| open.failed(error.message.clone()))?;
-                return Ok(body::answer(cx, &arrival, &account, held, open));
+                let watch = Watch::of(cx, &arrival, &account.id, &held.headers);
+                return Ok(body::watched(&arrival, &account.id, watch, held, open));
             }
             Outcome::Elsewhere { penalty, held } => {
                 let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);
@@ -143,13 +163,16 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
         }
     }
     match telling {
-        Some(Telling { account, held: Some(held), .. }) => Ok(body::failure(&arrival, &account, held, open)),
+        Some(Telling { account, held: Some(held), .. }) => Ok(body::failure(&arrival, &account.id, held, open)),
         _ => {
             open.failed("no account gave an answer");
-            Err(Error::new(Kind::Unavailable, "the upstream did not answer; try again shortly")
-                .with_retry_after(TRY_AGAIN))
+            Err(no_answer())
         }
     }
+}
+
+fn no_answer() -> Error {
+    Error::new(Kind::Unavailable, "the upstream did not answer; try again shortly").with_retry_after(TRY_AGAIN)
 }
 
 /// The failed answer that tells the caller most: a limit says when to come back, an overload says to come back, and a
@@ -203,14 +226,14 @@ impl Penalty {
 }
 
 /// What every relayed answer says of the gateway.
-fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: Option<&Account>, open: &Open) {
+fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: Option<&AccountId>, open: &Open) {
     let text = |value: &str| HeaderValue::from_str(value).expect("ids and figures are plain ASCII");
     headers.insert("x-request-id", text(arrival.id.as_str()));
     if arrival.demand.protocol == Protocol::Anthropic {
         headers.insert("request-id", text(arrival.id.as_str()));
     }
     if let Some(account) = account {
-        headers.insert("x-gateway-account", text(account.id.as_str()));
+        headers.insert("x-gateway-account", text(account.as_str()));
     }
     headers.insert("x-gateway-attempts", text(&open.attempts().to_string()));
     headers.insert("cache-control", HeaderValue::from_static("no-store, no-transform"));

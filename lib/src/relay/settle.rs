@@ -63,9 +63,9 @@ fn log(record: &Record) {
         attempts = record.attempts.len(),
         first_token_ms = record.first_token_ms,
         took_ms = record.duration_ms,
-        input = record.tokens.input_tokens,
-        output = record.tokens.output_tokens,
-        cost_micros = record.cost_micros,
+        input = record.spent.tokens.input_tokens,
+        output = record.spent.tokens.output_tokens,
+        cost_micros = record.spent.cost_micros,
         "request settled"
     );
 }

@@ -133,7 +133,7 @@ pub(super) async fn note(
 async fn described(cx: &Context, arrival: &Arrival, account: &Account, held: &mut Held, open: &Open) -> Result<()> {
     let Some(act) = &arrival.demand.act else { return Ok(()) };
     if arrival.demand.provider == Provider::Gemini && held.headers.contains_key("x-goog-upload-url") {
-        let Some(upload) = upload_urls(&mut held.headers, account.base_url(), &arrival.origin) else {
+        let Some(upload) = upload_urls(&mut held.headers, cx.gateway.base_url(account), &arrival.origin) else {
             return Err(Error::new(Kind::Unavailable, "the upstream wants uploads at an address that is not its own"));
         };
         let expires_at = clock::now().checked_add(UPLOAD_LIFE).ok();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, header::CONTENT_ENCODING};
 use tokio::task::JoinHandle;
 
 use super::Arrival;
 use crate::{
     gateway::{Context, Gateway},
     id::{AccountId, KeyId},
-    pool::Account,
     protocol::{Finder, Provider},
     store::Holder,
 };
@@ -29,14 +29,19 @@ struct Keeper {
 }
 
 impl Watch {
-    pub(super) fn new(cx: &Context, arrival: &Arrival, account: &Account, content_encoding: Option<&str>) -> Self {
+    /// For an answer that may tell of something.
+    pub(super) fn of(cx: &Context, arrival: &Arrival, account: &AccountId, headers: &HeaderMap) -> Option<Self> {
+        if !arrival.demand.runs_code {
+            return None;
+        }
         let keeper = Keeper {
             gateway: Arc::clone(&cx.gateway),
             key: arrival.key.id.clone(),
             provider: arrival.demand.provider,
-            account: account.id.clone(),
+            account: account.clone(),
         };
-        Self { finder: Finder::new(arrival.demand.form, content_encoding), keeper }
+        let coding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        Some(Self { finder: Finder::new(arrival.demand.form, coding), keeper })
     }
 
     /// The work of recording what is new in these bytes, where anything is. It goes on should the caller hang up.
