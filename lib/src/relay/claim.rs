@@ -57,6 +57,7 @@ pub(super) async fn next_account(
             Err(Refused::KeyGone) => {
                 return Err(Error::new(Kind::Unauthenticated, "this API key is revoked or expired"));
             }
+            Err(Refused::KeyLimited(standing)) => return Err(standing.refusal(clock::now())),
             Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
             Err(Refused::AccountsBusy) if waits == WAITS || (waits > 0 && ranking.order.is_empty()) => break,
             Err(Refused::KeyBusy | Refused::AccountsBusy) => {
@@ -127,9 +128,11 @@ fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
         key: arrival.key.id.clone(),
         pool: arrival.key.pool.clone(),
         family: arrival.family(),
-        tokens: arrival.demand.input_estimate,
+        // What the upstream charges nothing for is no use of a limit either.
+        tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
         accounts: accounts.iter().map(|account| account.id.clone()).collect(),
         affinity: (affinity.enabled && session.is_some()).then_some(binding),
+        secret_ends: arrival.key.secret_ends_at,
         session,
         draft: open::draft(arrival, &arrival.snapshot.prices),
     }
