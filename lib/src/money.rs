@@ -18,7 +18,7 @@ impl Micros {
         Self(micros + i64::from(rest >= PICOS_PER_MICRO / 2))
     }
 
-    /// Reads dollars with at most six decimals, as JSON writes a number: `12`, `0.5`. `None` for anything else.
+    /// Reads dollars with at most six decimals: `12`, `0.5`. `None` for anything else.
     pub fn from_dollars(text: &str) -> Option<Self> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
         let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());

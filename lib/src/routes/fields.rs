@@ -142,7 +142,8 @@ impl Fields {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
             Some(value) => {
-                let amount = value.as_number().and_then(|number| Micros::from_dollars(&number.to_string()));
+                // Unlike JSON's own writing, this has no exponent: 0.000001 is not 1e-6.
+                let amount = value.as_f64().and_then(|number| Micros::from_dollars(&number.to_string()));
                 let amount = amount.filter(|amount| *amount > Micros(0));
                 let wrong = || self.wrong(name, "must be a number of USD above 0, with at most six decimals");
                 amount.map(|amount| Some(Some(amount))).ok_or_else(wrong)
