@@ -40,12 +40,11 @@ begin
         limited := null;
 
         select * into holder from api_keys where id = item->>'key';
-        if holder.limits <> '[]' then
-            -- A request that goes on to another account was counted when it was admitted.
-            newly := not exists (select from leases l where l.request_id = item->>'request');
-            if newly then
-                limited := key_refusal(holder, (item->>'tokens')::bigint, item->'draft'->>'model');
-            end if;
+        -- A request that goes on to another account was counted when it was admitted.
+        newly := holder.limits <> '[]'
+            and not exists (select from leases l where l.request_id = item->>'request');
+        if newly then
+            limited := key_refusal(holder, (item->>'tokens')::bigint, item->'draft'->>'model');
         end if;
         if (item->>'revision')::bigint <> current then
             outcome := 'settings_changed';
@@ -110,7 +109,7 @@ begin
                 perform bind(item->>'session', candidate.id, life);
             end if;
             perform take(item, candidate, holder.id);
-            if holder.limits @> '[{"span": "minute"}]' and newly then
+            if newly and holder.limits @> '[{"span": "minute"}]' then
                 insert into key_minutes
                 select l.key_id, floor(extract(epoch from l.admitted_at))::bigint, 1, (item->>'tokens')::bigint
                 from leases l where l.request_id = item->>'request';
