@@ -28,9 +28,10 @@ impl ApiKey {
     pub fn may_rotate_itself(&self, now: Timestamp) -> Result<Timestamp> {
         let conflict = |message: String| Err(Error::new(Kind::Conflict, message));
         match self.rotation() {
-            _ if !self.auto_rotate => {
-                Err(Error::new(Kind::PermissionDenied, "this API key does not let its holder rotate it (`auto_rotate`)"))
-            }
+            _ if !self.auto_rotate => Err(Error::new(
+                Kind::PermissionDenied,
+                "this API key does not let its holder rotate it (`auto_rotate`)",
+            )),
             _ if self.secret_ends_at.is_some() => conflict("this API key has been replaced already".to_owned()),
             None => conflict("this API key is never due for rotation (`rotate_every_days`)".to_owned()),
             Some(rotation) if now < rotation.opens_at => {

@@ -30,11 +30,11 @@ use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
-pub use standing::Stands;
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use requests::{Cursor, Filter, RequestRow, Summary};
 pub use settle::{AttemptRecord, Record, Status, Tokens};
+pub use standing::Stands;
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.

@@ -29,10 +29,7 @@ const SPENT_BY_ONE: [(&str, &str); 11] = [
         r#"{ "windows": [{ "hours": 9, "requests": 9 }, { "hours": 2, "tokens": 1, "models": ["*"] }] }"#,
         "1 tokens in 2 hours on * (windows[1].tokens)",
     ),
-    (
-        r#"{ "windows": [{ "hours": 168, "cost_usd": 0.000001 }] }"#,
-        "$0.000001 in 168 hours (windows[0].cost_usd)",
-    ),
+    (r#"{ "windows": [{ "hours": 168, "cost_usd": 0.000001 }] }"#, "$0.000001 in 168 hours (windows[0].cost_usd)"),
 ];
 
 /// Takes an answer that must be a 429; gives its body, and whether it says that it is worth trying again.
@@ -69,10 +66,14 @@ async fn every_limit_refuses_in_anthropics_protocol() {
             let money = about.contains("cost");
             assert_eq!(body["error"]["type"], if money { "billing_error" } else { "rate_limit_error" });
             let what = if about.contains("requests") { "requests" } else { "tokens" };
-            let named = |name: &str| headers.get(format!("anthropic-ratelimit-{what}-{name}")).map(|v| v.to_str().unwrap());
+            let named =
+                |name: &str| headers.get(format!("anthropic-ratelimit-{what}-{name}")).map(|v| v.to_str().unwrap());
             assert_eq!((named("limit"), named("remaining")), if money { (None, None) } else { (Some("1"), Some("0")) });
             assert_eq!(named("reset").is_some(), !money);
-            assert!(!headers.keys().any(|name| name.as_str().contains("unified")), "clients show those as their user's");
+            assert!(
+                !headers.keys().any(|name| name.as_str().contains("unified")),
+                "clients show those as their user's"
+            );
         }
         let count = app.instance.request(Method::POST, "/v1/messages/count_tokens").bearer_auth(&key);
         let count = count.header("anthropic-version", "2023-06-01").body(hello(false)).send().await.unwrap();
@@ -145,7 +146,9 @@ async fn a_holder_sees_what_is_left_and_when_it_resets() {
         assert_eq!(of(key), expect);
         assert_eq!(key["budget_warning"], Value::Null);
     }
-    let resets = |name: &str| seen["standing"].as_array().unwrap().iter().find(|one| one["limit"] == name).unwrap()["resets_at"].clone();
+    let resets = |name: &str| {
+        seen["standing"].as_array().unwrap().iter().find(|one| one["limit"] == name).unwrap()["resets_at"].clone()
+    };
     let midnight = "select to_char(date_trunc('day', now() at time zone 'UTC') + interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as at";
     assert_eq!(resets("requests_per_day"), app.database.rows(midnight).await[0]["at"]);
     for never in ["max_in_flight", "cost_total_usd", "windows[1].requests"] {
@@ -174,7 +177,8 @@ async fn a_budget_that_is_nearly_spent_warns() {
 #[tokio::test]
 async fn a_window_is_of_its_models_only() {
     let (app, _) = App::ready().await;
-    let (_, key) = limited(&app, json!({ "windows": [{ "hours": 5, "models": ["claude-opus-*"], "requests": 2 }] })).await;
+    let (_, key) =
+        limited(&app, json!({ "windows": [{ "hours": 5, "models": ["claude-opus-*"], "requests": 2 }] })).await;
     let call = async |model: &str| {
         let body = hello(false).replace("claude-sonnet-5-5", model);
         app.instance.messages(&key, body).send().await.unwrap().status().as_u16()
@@ -196,7 +200,14 @@ async fn a_window_is_of_its_models_only() {
 #[tokio::test]
 async fn d8_a_calendar_limit_set_on_an_old_key_counts_what_the_ledger_holds() {
     let (app, _) = App::ready().await;
-    for limit in ["requests_per_day", "tokens_per_day", "cost_per_day_usd", "cost_per_week_usd", "cost_per_month_usd", "cost_total_usd"] {
+    for limit in [
+        "requests_per_day",
+        "tokens_per_day",
+        "cost_per_day_usd",
+        "cost_per_week_usd",
+        "cost_per_month_usd",
+        "cost_total_usd",
+    ] {
         let (id, key) = limited(&app, json!({})).await;
         for _ in 0..2 {
             assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
@@ -252,7 +263,9 @@ async fn days_weeks_and_months_begin_in_the_keys_time_zone() {
         ("America/New_York", "month", "2026-12-01T04:59:59Z", "2026-11-01T04:00:00Z"),
         ("Pacific/Auckland", "month", "2026-11-30T11:00:00Z", "2026-11-30T11:00:00Z"),
     ] {
-        let same = format!("select (limit_began('{{\"span\": \"{span}\"}}', '{zone}', '{at}') = '{began}'::timestamptz)::integer");
+        let same = format!(
+            "select (limit_began('{{\"span\": \"{span}\"}}', '{zone}', '{at}') = '{began}'::timestamptz)::integer"
+        );
         assert_eq!(app.database.number(&same).await, 1, "{zone} {span} {at}");
     }
     let (id, key) = issue(&app, json!({ "time_zone": "Asia/Kathmandu", "limits": { "requests_per_day": 2 } })).await;
@@ -277,7 +290,9 @@ async fn days_weeks_and_months_begin_in_the_keys_time_zone() {
 #[tokio::test]
 async fn a_change_leaves_the_limits_it_does_not_name() {
     let app = App::start().await;
-    let (id, _) = limited(&app, json!({ "requests_per_day": 5, "cost_total_usd": 1, "windows": [{ "hours": 1, "tokens": 5 }] })).await;
+    let (id, _) =
+        limited(&app, json!({ "requests_per_day": 5, "cost_total_usd": 1, "windows": [{ "hours": 1, "tokens": 5 }] }))
+            .await;
     for (change_to, expect) in [
         (
             json!({ "requests_per_minute": 2, "cost_total_usd": null }),

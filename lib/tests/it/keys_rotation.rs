@@ -1,6 +1,7 @@
 //! New secrets for old keys: by the operator with a grace, by the holder when due; and the end of both, everywhere at once.
 
 use futures_util::future::join_all;
+use gateway::clock;
 use http::StatusCode;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -28,9 +29,16 @@ async fn rotated(app: &App, id: &str, grace: i32) -> (String, Value) {
 /// What a key is, but for its secret.
 fn rights(mut key: Value) -> Value {
     let fields = key.as_object_mut().unwrap();
-    for of_the_secret in
-        ["key", "prefix", "rotated_at", "rotation_due_at", "updated_at", "old_secret_ends_at", "state", "secret_ends_at"]
-    {
+    for of_the_secret in [
+        "key",
+        "prefix",
+        "rotated_at",
+        "rotation_due_at",
+        "updated_at",
+        "old_secret_ends_at",
+        "state",
+        "secret_ends_at",
+    ] {
         fields.remove(of_the_secret);
     }
     key
@@ -51,9 +59,9 @@ async fn the_old_secret_works_until_the_grace_ends_on_every_instance() {
     for instance in [&app.instance, &neighbour] {
         assert_eq!(status(instance, &new).await, 200);
         let over = || async {
-            let before = Timestamp::now();
+            let before = clock::now();
             let status = status(instance, &old).await;
-            let after = Timestamp::now();
+            let after = clock::now();
             match status {
                 200 => assert!(before < ends, "it goes no further than its end"),
                 401 => assert!(after >= ends, "it works to its end"),
@@ -109,7 +117,9 @@ async fn a_holder_fetches_the_successor_once_when_it_is_due() {
         app.instance.request(Method::POST, "/api/keys/me/rotate").bearer_auth(key).send().await.unwrap()
     };
     refused(fetch(&old).await, StatusCode::CONFLICT, "conflict", None).await;
-    app.database.execute(&format!("update api_keys set rotated_at = now() - interval '227 hours' where id = '{id}'")).await;
+    app.database
+        .execute(&format!("update api_keys set rotated_at = now() - interval '227 hours' where id = '{id}'"))
+        .await;
     assert_eq!(me(&app.instance, &old).await["state"], "rotation_due");
     assert_eq!(status(&app.instance, &old).await, 200);
     app.ledger().await;

@@ -84,9 +84,8 @@ fn limits(key: &mut ApiKey, given: &mut Fields) -> Result<()> {
         }
     }
     // Named limits as they stand in the list, then windows: so a key reads the same however it came about.
-    let place = |limit: &Limit| {
-        NAMED.iter().position(|(_, measure, span)| (measure, span) == (&limit.measure, &limit.span))
-    };
+    let place =
+        |limit: &Limit| NAMED.iter().position(|(_, measure, span)| (measure, span) == (&limit.measure, &limit.span));
     key.limits.sort_by_key(|limit| place(limit).unwrap_or(NAMED.len()));
     Ok(())
 }
