@@ -3,7 +3,7 @@
 -- Writes ledger rows, adds them to the sums of their keys and frees their leases, together. Writing a row again changes
 -- nothing, except that the true row replaces one that was given up as lost.
 create or replace function settle(batch jsonb) returns void language plpgsql
-set enable_seqscan = off set enable_bitmapscan = off
+set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
 as $$
 begin
     perform ledger_partition(week)
@@ -32,8 +32,8 @@ begin
                 epoch from case when f.used + f.further < f.estimate then f.admitted_at else clock_timestamp() end
             ))::bigint,
             0, f.used + f.further - f.estimate
-        from freed f join api_keys k on k.id = f.key_id
-        where k.limits @> '[{"span": "minute"}]'
+        from freed f
+        where (select k.limits @> '[{"span": "minute"}]' from api_keys k where k.id = f.key_id)
     )
     insert into minutes
     select f.account_id, floor(extract(epoch from f.claimed_at))::bigint, 0, f.used - f.estimate
@@ -70,10 +70,9 @@ begin
     )
     insert into key_usage as sum
     select
-        c.key_id, s.span,
-        case s.span when 'quarter' then quarter_of(c.started_at) else date_trunc('day', c.started_at, 'UTC') end,
-        c.model, sum(c.requests), sum(c.errors), sum(c.tokens), sum(c.cost_micros)
-    from changed c cross join (values ('quarter'), ('day')) s (span)
+        c.key_id, s.span, date_bin(s.length, c.started_at, 'epoch'), c.model,
+        sum(c.requests), sum(c.errors), sum(c.tokens), sum(c.cost_micros)
+    from changed c cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
     group by 1, 2, 3, 4
     -- In one order everywhere, so that two settlements never wait for each other.
     order by 1, 2, 3, 4

@@ -56,10 +56,6 @@ create table key_usage (
 );
 create index on key_usage (start) where span = 'quarter';
 
-create function quarter_of(at timestamptz) returns timestamptz immutable language sql as $$
-    select to_timestamp(floor(extract(epoch from at) / 900) * 900)
-$$;
-
 -- All tokens of a request, those from caches too.
 create function ledger_tokens(l ledger) returns bigint immutable language sql as $$
     select coalesce(l.input_tokens, 0) + coalesce(l.cache_read_tokens, 0) + coalesce(l.cache_write_5m_tokens, 0)
@@ -69,10 +65,10 @@ $$;
 -- What the ledger holds so far.
 insert into key_usage
 select
-    l.key_id, s.span, case s.span when 'quarter' then quarter_of(l.started_at) else date_trunc('day', l.started_at, 'UTC') end,
-    left(coalesce(l.model, ''), 200), count(*), count(*) filter (where l.status not in ('completed', 'cancelled')),
+    l.key_id, s.span, date_bin(s.length, l.started_at, 'epoch'), left(coalesce(l.model, ''), 200),
+    count(*), count(*) filter (where l.status not in ('completed', 'cancelled')),
     sum(ledger_tokens(l)), sum(l.cost_micros)
-from ledger l cross join (values ('quarter'), ('day')) s (span)
+from ledger l cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
 group by 1, 2, 3, 4;
 
 -- When the span of a limit began that `at` lies in. The oldest quarter of a rolling window counts whole, so that the
@@ -81,7 +77,7 @@ create function limit_began(rule jsonb, zone text, at timestamptz) returns times
 begin
     return case rule->>'span'
         when 'total' then 'epoch'
-        when 'hours' then quarter_of(at - make_interval(hours => (rule->>'hours')::integer))
+        when 'hours' then date_bin('15 minutes', at - make_interval(hours => (rule->>'hours')::integer), 'epoch')
         else date_trunc(rule->>'span', at at time zone zone) at time zone zone
     end;
 end
