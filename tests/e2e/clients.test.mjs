@@ -40,6 +40,17 @@ journey("Gemini CLI uses a tool", journeys.geminiUsesATool, { requests: 2, provi
 journey("Anthropic's SDK", journeys.anthropicSdk, { requests: 2, provider: "anthropic" });
 journey("Google's SDK", journeys.googleSdk, { requests: 2, provider: "gemini" });
 
+test("a spent budget reaches the person at once, in words", async (t) => {
+  const gateway = await startLocal(programs);
+  t.after(() => gateway.stop());
+  await furnish(gateway, fake);
+  const { key } = await gateway.api("POST", "/api/keys", { name: "spender", limits: { cost_total_usd: 0.000001 } });
+  await journeys.anthropicSays(gateway, key);
+  await ledger(gateway, 1);
+  await journeys.tellsOfTheSpentBudget(gateway, key);
+  assert.equal((await ledger(gateway, 1)).length, 1, "nothing more was sent to anybody");
+});
+
 test("streams arrive as they are sent", async (t) => {
   const gateway = await startLocal(programs);
   t.after(() => gateway.stop());
