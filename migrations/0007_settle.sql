@@ -15,24 +15,29 @@ begin
     -- The leases first: whoever frees one knows that no other writes its row as lost, or has already.
     with freed as (
         delete from leases
-        using jsonb_array_elements(batch) r
-        where leases.request_id = r->>'id'
-        returning leases.account_id, leases.key_id, leases.claimed_at, leases.admitted_at,
-            coalesce((leases.draft->>'input_tokens')::bigint, 0) as estimate,
+        using (
+            -- Of several attempts only the last one's are its account's; an only one has no figures but the row's.
+            select r->>'id' as id, case when r->'attempts'->-1 ? 'cost_micros' then r->'attempts'->-1 else r end as r,
+                r as whole
+            from jsonb_array_elements(batch) r
+        ) served
+        where leases.request_id = served.id
+        returning leases.account_id, leases.key_id, leases.claimed_at, leases.admitted_at, served.whole,
+            coalesce(leases.draft->>'claimed_tokens', leases.draft->>'input_tokens', '0')::bigint as estimate,
             -- Cache reads do not count against the providers' limits.
             coalesce((r->>'input_tokens')::bigint, 0) + coalesce((r->>'cache_write_5m_tokens')::bigint, 0)
-            + coalesce((r->>'cache_write_1h_tokens')::bigint, 0) + coalesce((r->>'output_tokens')::bigint, 0) as used,
-            coalesce((r->>'cache_read_tokens')::bigint, 0) + coalesce((r->>'tool_use_tokens')::bigint, 0) as further
+            + coalesce((r->>'cache_write_1h_tokens')::bigint, 0) + coalesce((r->>'output_tokens')::bigint, 0) as used
     ), of_keys as (
         -- What was charged too much is given back to its second; what came on top counts from now.
         insert into key_minutes
         select
             f.key_id,
             floor(extract(
-                epoch from case when f.used + f.further < f.estimate then f.admitted_at else clock_timestamp() end
+                epoch from case when row.tokens < f.estimate then f.admitted_at else clock_timestamp() end
             ))::bigint,
-            0, f.used + f.further - f.estimate
+            0, row.tokens - f.estimate
         from freed f
+        cross join lateral (select ledger_tokens(l) from jsonb_populate_record(null::ledger, f.whole) l) row (tokens)
         where (select k.limits @> '[{"span": "minute"}]' from api_keys k where k.id = f.key_id)
     )
     insert into minutes
@@ -104,7 +109,7 @@ begin
         returning account_id, draft
     )
     select jsonb_agg(
-        draft || jsonb_build_object(
+        jsonb_set(draft, '{attempts,-1,account}', to_jsonb(account_id)) || jsonb_build_object(
             'account_id', account_id,
             'status', 'lost',
             'duration_ms', greatest(0, extract(epoch from now() - (draft->>'started_at')::timestamptz) * 1000)::integer

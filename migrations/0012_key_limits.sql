@@ -114,7 +114,8 @@ begin
               and (patterns = '{}' or u.model like any (patterns))
             union all
             select case measure
-                when 'requests' then 1 when 'tokens' then coalesce((l.draft->>'input_tokens')::bigint, 0)
+                when 'requests' then 1
+                when 'tokens' then ledger_tokens(jsonb_populate_record(null::ledger, l.draft))
                 else (l.draft->>'cost_micros')::bigint
             end
             from leases l

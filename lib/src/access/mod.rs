@@ -65,14 +65,14 @@ pub struct ApiKey {
     pub providers: Vec<Provider>,
     /// Globs of the models it may call; empty: every model.
     pub models: Vec<String>,
+    /// Whether its holder may be served by a login of its own, instead of an account.
+    pub allow_passthrough: bool,
     /// Requests it may have under way at once; `None`: any number.
     pub max_in_flight: Option<i32>,
     /// What it may use in which time.
     pub limits: Vec<Limit>,
     /// The IANA name of where its days, weeks and months begin.
     pub time_zone: String,
-    /// Whether its holder may call with a login of their own.
-    pub allow_passthrough: bool,
     /// How often it should get a new secret; `None`: never.
     pub rotate_every_days: Option<i32>,
     /// Whether the holder may fetch the new secret.
@@ -170,6 +170,17 @@ impl ApiKey {
                 Err(Error::invalid("model", format!("this API key may not call the model {model}")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a key whose holder is to be served by accounts only.
+    pub fn may_pass_through(&self) -> Result<()> {
+        match self.allow_passthrough {
+            true => Ok(()),
+            false => {
+                let message = "this API key may not pass a login of your own through (its allow_passthrough is false)";
+                Err(Error::new(Kind::PermissionDenied, message))
+            }
         }
     }
 }

@@ -197,10 +197,10 @@ fn key(row: &Row) -> Result<ApiKey> {
             .map(|word| Provider::parse(word).ok_or_else(|| unknown("provider")))
             .collect::<Result<_>>()?,
         models: row.get("models"),
+        allow_passthrough: row.get("allow_passthrough"),
         max_in_flight: row.get("max_in_flight"),
         limits: row.get::<_, Json<Vec<Limit>>>("limits").0,
         time_zone: row.get("time_zone"),
-        allow_passthrough: row.get("allow_passthrough"),
         rotate_every_days: row.get("rotate_every_days"),
         auto_rotate: row.get("auto_rotate"),
         rotated_at: row.get("rotated_at"),

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     support::{
         App, Instance, eventually,
-        keys::{limited, standing, sums_are_the_ledgers},
+        keys::{age, limited, standing, sums_are_the_ledgers},
     },
     walk::hello,
 };
@@ -154,13 +154,12 @@ async fn a_rolling_window_slides_by_the_quarter_of_an_hour() {
     let (_, key) = limited(&app, json!({ "windows": [{ "hours": 5, "requests": 1 }] })).await;
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
     app.ledger().await;
-    let back = |span: &str| format!("update key_usage set start = start - interval '{span}' where span = 'quarter'");
-    app.database.execute(&back("4 hours 45 minutes")).await;
+    age(&app, "4 hours 45 minutes").await;
     let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=1_800).contains(&wait), "{wait}");
-    app.database.execute(&back("45 minutes")).await;
+    age(&app, "45 minutes").await;
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
 }
 

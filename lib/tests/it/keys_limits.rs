@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     support::{
         App,
-        keys::{change, issue, limited, me, standing},
+        keys::{age, change, issue, limited, me, standing},
     },
     walk::hello,
 };
@@ -237,7 +237,7 @@ async fn d8_a_window_set_on_an_old_key_counts_only_its_own_span() {
         assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
     }
     app.ledger().await;
-    app.database.execute("update key_usage set start = start - interval '6 hours' where span = 'quarter'").await;
+    age(&app, "6 hours").await;
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
     app.ledger().await;
     let limits = json!({ "requests_per_minute": 9, "windows": [{ "hours": 5, "requests": 2 }] });

@@ -4,7 +4,7 @@ import { key } from "../answers.js";
 import { copyButton } from "../components/copy.js";
 import { ask, turn } from "../components/dialog.js";
 import { ahead, when } from "../components/figure.js";
-import { boxes, choice, collect, field, more } from "../components/form.js";
+import { boxes, choice, collect, field, flag, more } from "../components/form.js";
 import { pager } from "../components/links.js";
 import { empty, head } from "../components/notice.js";
 import { state } from "../components/state.js";
@@ -60,7 +60,7 @@ function columns(page) {
 }
 
 function identity(row) {
-  const facts = [row.role && word("role", row.role), row.pool, row.providers.map((one) => word("provider", one)).join(", "), row.models.join(" ")];
+  const facts = [row.role && word("role", row.role), row.pool, row.providers.map((one) => word("provider", one)).join(", "), row.models.join(" "), row.passthrough && t("keys.passthrough")];
   return [
     h("span", { class: "name" }, row.name),
     row.prefix ? h("code", { class: "prefix" }, `${row.prefix}…`) : null,
@@ -120,6 +120,7 @@ function openIssue(page) {
       LIMITS.map(limit),
       field("time_zone", t("field.time_zone"), { placeholder: "Europe/Berlin", hint: t("keys.hint.time_zone") }),
       field("rotate_every_days", t("field.rotate_every_days"), { kind: "number", min: "1", hint: t("keys.hint.rotate_every_days") }),
+      flag("allow_passthrough", t("field.passthrough"), t("keys.hint.passthrough")),
       field("note", t("field.note"))));
   ask({
     title: t("keys.issue.title"),

@@ -37,6 +37,19 @@ pub(crate) async fn standing(instance: &Instance, key: &str, limit: &str) -> Val
     standing.iter().find(|one| one["limit"] == limit).unwrap_or_else(|| panic!("{limit} in {me}")).clone()
 }
 
+/// Moves what keys have used so far into the past.
+pub(crate) async fn age(app: &App, span: &str) {
+    let sql = format!(
+        "update key_usage set start = start - interval '{span}' where span = 'quarter';
+        delete from key_usage where span = 'day';
+        insert into key_usage
+        select key_id, 'day', date_bin('24 hours', start, 'epoch'), model,
+            sum(requests), sum(errors), sum(tokens), sum(cost_micros)
+        from key_usage group by 1, 2, 3, 4"
+    );
+    app.database.execute(&sql).await;
+}
+
 /// Recomputes the sums of every key from the ledger: both must say the same, row by row.
 pub(crate) async fn sums_are_the_ledgers(app: &App) {
     let of_ledger = "
