@@ -75,6 +75,11 @@ begin
                     select from family_cooldowns f
                     where f.account_id = candidate.id and f.family = item->>'family' and f.until > now()
                 );
+                -- Somebody tests it.
+                continue when candidate.tester is not null and sits_out(candidate) and exists (
+                    select from leases l
+                    where l.request_id = candidate.tester and l.expires_at > now() and l.request_id <> item->>'request'
+                );
                 continue when candidate.max_in_flight is not null and candidate.max_in_flight <= (
                     select count(*) from leases l
                     where l.account_id = candidate.id and l.expires_at > now() and l.request_id <> item->>'request'
@@ -117,9 +122,9 @@ begin
         values (account.id, floor(extract(epoch from clock_timestamp()))::bigint, 1, (item->>'tokens')::bigint);
     end if;
 
-    -- Whoever tests an account is the only one for a while.
-    if account.probe_at <= now() then
-        update accounts set probe_at = now() + interval '15 minutes' where id = account.id;
+    -- Whoever tests an account is the only one for as long as the request is open.
+    if account.probe_at <= now() and sits_out(account) then
+        update accounts set tester = item->>'request' where id = account.id;
     end if;
 end
 $$;

@@ -40,6 +40,8 @@ pub enum Exclusion {
         /// When it is over.
         until: Timestamp,
     },
+    /// It is on probation, and another request tests it.
+    Tested,
     /// It does not serve the model.
     Model,
     /// Its limits are spent, and it may not go on into use that is paid extra.
@@ -138,11 +140,17 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     }
     match account.state(now) {
         State::Ready => {}
-        State::Exhausted | State::Cooling if account.health.is_due_for_probe(now) => {}
+        State::Exhausted | State::Cooling if account.health.is_due_for_probe(now) => {
+            if account.health.tester.is_some() {
+                return Some(Exclusion::Tested);
+            }
+        }
         State::Paused => return Some(Exclusion::Paused),
         State::NeedsAuth => return Some(Exclusion::NeedsAuth),
         State::Exhausted => return Some(Exclusion::Exhausted { until: account.health.until }),
-        State::Cooling => return Some(Exclusion::Cooling { until: account.health.until.unwrap_or(Timestamp::MAX) }),
+        State::Cooling => {
+            return Some(Exclusion::Cooling { until: account.health.changes_at().unwrap_or(Timestamp::MAX) });
+        }
     }
     if let Some(model) = ask.model
         && !account.models.is_empty()

@@ -152,6 +152,7 @@ fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
     let (provider, pool) = (arrival.demand.provider, &arrival.key.pool);
     let comes_back = ranking.excluded.iter().filter_map(|(_, why)| match why {
         Exclusion::Cooling { until } | Exclusion::Spent { until } => Some(*until),
+        Exclusion::Tested => Some(clock::now() + BUSY_FOR),
         _ => None,
     });
     if let Some(until) = comes_back.min() {

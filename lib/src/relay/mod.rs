@@ -8,6 +8,7 @@ mod flow;
 mod hold;
 mod open;
 mod refresh;
+mod setback;
 mod upkeep;
 
 use std::{

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{App, Instance, eventually};
 
-fn say(session: &str) -> String {
+pub(crate) fn say(session: &str) -> String {
     json!({
         "model": "claude-sonnet-5-5", "max_tokens": 8, "messages": [{ "role": "user", "content": format!("of {session}") }],
         "metadata": { "user_id": json!({ "device_id": "d", "account_uuid": "", "session_id": session }).to_string() },
@@ -17,7 +17,7 @@ fn say(session: &str) -> String {
 }
 
 /// Sends a request and answers the account that served it.
-async fn served_by(instance: &Instance, key: &str, session: &str) -> String {
+pub(crate) async fn served_by(instance: &Instance, key: &str, session: &str) -> String {
     let response = instance.messages(key, say(session)).send().await.unwrap();
     assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
     response.headers()["x-gateway-account"].to_str().unwrap().to_owned()
@@ -28,7 +28,7 @@ fn in_words(row: &Value) -> (&str, &str) {
     (row["id"].as_str().unwrap(), row["reason"].as_str().unwrap())
 }
 
-async fn with_accounts(count: usize, more: Value) -> (App, String, Vec<String>) {
+pub(crate) async fn with_accounts(count: usize, more: Value) -> (App, String, Vec<String>) {
     let app = App::start().await;
     let mut accounts = Vec::new();
     for index in 0..count {
