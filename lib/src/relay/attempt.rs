@@ -42,7 +42,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             tracing::error!(account = %account.id, %error, "an account's credential or address cannot be used");
             let reason = error.message.into_owned();
             open.attempted(&account.id, "needs_auth", None, began.elapsed());
-            set_back(cx, arrival, account, open, (&Penalty::NeedsAuth, reason));
+            set_back(cx, arrival, account, open, (&Penalty::NeedsAuth, reason)).await;
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
@@ -58,10 +58,10 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     });
     let (held, verdict) = match answer.await {
         Ok(Ok(held)) => held,
-        Ok(Err(unanswered)) => return unreachable(cx, arrival, account, open, (unanswered, began)),
+        Ok(Err(unanswered)) => return unreachable(cx, arrival, account, open, (unanswered, began)).await,
         Err(_) => {
             let unanswered = Unanswered::sent("no answer in time".to_owned());
-            return unreachable(cx, arrival, account, open, (unanswered, began));
+            return unreachable(cx, arrival, account, open, (unanswered, began)).await;
         }
     };
     let status = Some(held.status.as_u16());
@@ -85,7 +85,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         }
         Verdict::Failover(penalty) => {
             open.attempted(&account.id, penalty.name(), status, began.elapsed());
-            set_back(cx, arrival, account, open, (&penalty, held.reason()));
+            set_back(cx, arrival, account, open, (&penalty, held.reason())).await;
             Outcome::Elsewhere { penalty: Some(penalty), held: Some(held) }
         }
     }
@@ -104,7 +104,7 @@ impl Unanswered {
     }
 }
 
-fn unreachable(
+async fn unreachable(
     cx: &Context,
     arrival: &Arrival,
     account: &Account,
@@ -115,7 +115,7 @@ fn unreachable(
     if unanswered.sent {
         open.unanswered();
     }
-    set_back(cx, arrival, account, open, (&Penalty::Unreachable, unanswered.reason));
+    set_back(cx, arrival, account, open, (&Penalty::Unreachable, unanswered.reason)).await;
     Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         Ok(account) => account,
         Err(unable) => {
             open.attempted(&account.id, unable.penalty().name(), None, began.elapsed());
-            return elsewhere(cx, arrival, account, open, (unable, None));
+            return elsewhere(cx, arrival, account, open, (unable, None)).await;
         }
     };
     let mut renewed = false;
@@ -76,7 +76,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             Ok(Some(newer)) => Cow::Owned(newer),
             Ok(None) => return ended(cx, &account, held, None).await,
             Err(Unable { remedy: Remedy::Settings, reason }) => return ended(cx, &account, held, Some(reason)).await,
-            Err(unable) => return elsewhere(cx, arrival, &account, open, (unable, Some(held))),
+            Err(unable) => return elsewhere(cx, arrival, &account, open, (unable, Some(held))).await,
         };
         renewed = true;
     }
@@ -296,7 +296,7 @@ async fn ended(cx: &Context, account: &Account, held: Held, why: Option<String>)
 }
 
 /// An account without a usable token. That it needs a login is in the database by now, for the one token it was about.
-fn elsewhere(
+async fn elsewhere(
     cx: &Context,
     arrival: &Arrival,
     account: &Account,
@@ -305,7 +305,7 @@ fn elsewhere(
 ) -> Outcome {
     let penalty = unable.penalty();
     if penalty != Penalty::NeedsAuth {
-        set_back(cx, arrival, account, open, (&penalty, unable.reason));
+        set_back(cx, arrival, account, open, (&penalty, unable.reason)).await;
     }
     Outcome::Elsewhere { penalty: Some(penalty), held }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Arrival, open::Open};
 use crate::{
     clock,
@@ -28,9 +30,10 @@ pub(super) struct Failure<'a> {
     pub(super) request: Option<&'a RequestId>,
 }
 
-/// Keeps what a failed attempt changes, beside the request. The request is held open until that is done: an account that
-/// it tested is tested by nobody else before.
-pub(super) fn set_back(
+/// Keeps what a failed attempt changes, before the request goes elsewhere: a conversation then moves for good. It is kept
+/// even if the caller hangs up meanwhile, and the request is held open until then: an account that it tested is tested by
+/// nobody else before.
+pub(super) async fn set_back(
     cx: &Context,
     arrival: &Arrival,
     account: &Account,
@@ -39,6 +42,7 @@ pub(super) fn set_back(
 ) {
     tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
     let (beside, open, account, penalty) = (cx.clone(), open.clone(), account.clone(), penalty.clone());
+    let (tell, kept) = oneshot::channel::<()>();
     let (request, family, rules) = (arrival.id.clone(), arrival.family(), arrival.policy().cooldown.clone());
     cx.background.spawn(async move {
         let failure =
@@ -47,8 +51,9 @@ pub(super) fn set_back(
             tracing::error!(account = %account.id, %error, "an account's setback could not be kept");
         }
         beside.gateway.failing.add(&account.id);
-        drop(open);
+        drop((open, tell));
     });
+    let _kept_or_not = kept.await;
 }
 
 /// Keeps what a failure changes of the account as it now is.

@@ -169,6 +169,27 @@ async fn a_conversation_that_had_to_move_moves_for_good_and_within_its_organizat
     assert_eq!(served_by(&app.instance, &key, "s").await, away, "its cache is there now");
 }
 
+/// Peers D11: the account that a conversation is bound to cools: the very request finds another, the next ones go there
+/// without asking, and they stay when the first is back.
+#[tokio::test]
+async fn a_conversation_moves_without_an_error_when_its_account_cools_and_stays_where_it_went() {
+    let (app, key, accounts) = with_accounts(2, json!({})).await;
+    let policy = json!({ "strategy": "priority" });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[0]);
+    let spent = Answer::window_spent("5h", gateway::clock::now().as_second().unsigned_abs() + 600);
+    app.fake.script(Script::once(spent).of("sk-0"));
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[1]);
+    app.comes_to(&accounts[0], "cooling").await;
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[1]);
+    let healed = format!("/api/accounts/{}/reset", accounts[0]);
+    app.instance.manage(Method::POST, &healed, None).await;
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[1], "its cache is there now");
+    assert_eq!(app.credentials(), ["sk-0", "sk-0", "sk-1", "sk-1", "sk-1"]);
+    let words: Vec<_> = app.ledger().await.iter().map(|row| row["affinity"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(words, ["new", "moved", "kept", "kept"]);
+}
+
 #[tokio::test]
 async fn a_fan_out_under_one_session_spreads_and_the_session_stays() {
     let (app, key, _) = with_accounts(3, json!({})).await;
