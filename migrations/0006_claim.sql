@@ -3,7 +3,8 @@
 -- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
 -- holds exactly, however many instances there are. An item:
 --   request, revision (of the settings), key (id), pool, family, tokens (estimated), accounts (ids, best first), draft,
---   session and, where the policy has affinity, session_seconds and session_in_flight
+--   session and, where the policy has affinity, session_seconds and session_in_flight,
+--   unsuited (where the list is only the best of many: accounts of the pool that must not serve it)
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · accounts_busy
 -- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`.
 create or replace function claim(batch jsonb)
@@ -20,6 +21,7 @@ declare
     holder api_keys;
     bound accounts;
     crowded text[];
+    named jsonb;
     candidate accounts;
     life interval;
 begin
@@ -47,6 +49,7 @@ begin
         else
             bound := null;
             crowded := '{}';
+            named := item->'accounts';
             life := make_interval(secs => (item->>'session_seconds')::double precision);
             if life is not null then
                 select a.* into bound from sessions s join accounts a on a.id = s.account_id
@@ -57,11 +60,16 @@ begin
                     group by 1 having count(*) >= (item->>'session_in_flight')::integer
                 ) under_way;
             end if;
+            if bound.pool = item->>'pool' and bound.provider = item->'draft'->>'provider'
+                and not item->'unsuited' ? bound.id
+            then
+                named := named || to_jsonb(bound.id);
+            end if;
             -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
             -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
             for candidate in
                 select a.*
-                from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
+                from jsonb_array_elements_text(named) with ordinality as wanted (id, place)
                 join accounts a on a.id = wanted.id
                 where not a.paused
                   and (a.health = 'ready' or a.health_until <= now() or a.probe_at <= now())

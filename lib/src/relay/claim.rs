@@ -65,7 +65,8 @@ async fn claim_in_order(
     mut ranking: Ranking<'_>,
 ) -> Result<Result<Granted, Refused>> {
     while !ranking.is_empty() {
-        let outcome = claim_to_the_end(cx, arrival, open, claim(arrival, &ranking.take(NAMED_AT_ONCE))).await?;
+        let named = ranking.take(NAMED_AT_ONCE);
+        let outcome = claim_to_the_end(cx, arrival, open, claim(arrival, &named, &ranking)).await?;
         if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
             return Ok(outcome);
         }
@@ -122,7 +123,7 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
 }
 
-fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
+fn claim(arrival: &Arrival, accounts: &[&Account], others: &Ranking<'_>) -> Claim {
     let session = arrival.session.clone();
     let affinity = &arrival.policy().affinity;
     let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
@@ -134,6 +135,7 @@ fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
         family: arrival.family(),
         tokens: arrival.demand.input_estimate,
         accounts: accounts.iter().map(|account| account.id.clone()).collect(),
+        unsuited: (!others.is_empty()).then(|| others.excluded.iter().map(|(account, _)| account.id.clone()).collect()),
         affinity: (affinity.enabled && session.is_some()).then_some(binding),
         session,
         draft: open::draft(arrival, &arrival.snapshot.prices),

@@ -29,6 +29,10 @@ pub struct Claim {
     pub tokens: u64,
     /// Accounts, best first.
     pub accounts: Vec<AccountId>,
+    /// Where these are only the best of many: the others that may not serve this request, though nothing is wrong with
+    /// them. Then the conversation may stay on an account that is not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsuited: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
     /// How it stays where it is; `None`: it does not.

@@ -142,6 +142,24 @@ async fn a_conversation_stays_on_its_account_on_every_instance_and_under_every_s
     assert_eq!((count("new"), count("kept"), count("moved")), (9, 27, 0));
 }
 
+/// One claim names the best of many accounts, and a conversation's own need not be among them.
+#[tokio::test]
+async fn a_conversation_stays_on_its_account_among_many() {
+    let (app, key, accounts) = with_accounts(70, json!({})).await;
+    // However long the ends of its requests take to be written, none counts as one of a fan-out.
+    let policy = json!({ "strategy": "round_robin", "affinity": { "max_in_flight": 100 } });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    let home = served_by(&app.instance, &key, "s").await;
+    for turn in 0..70 {
+        assert_eq!(served_by(&app.instance, &key, "s").await, home, "turn {turn}");
+    }
+    // It may not go on there: another serves it, named or not.
+    let path = format!("/api/accounts/{home}");
+    app.instance.manage(Method::PATCH, &path, Some(json!({ "models": ["claude-haiku-*"] }))).await;
+    let away = served_by(&app.instance, &key, "s").await;
+    assert!(away != home && accounts.contains(&away));
+}
+
 #[tokio::test]
 async fn a_conversation_that_had_to_move_moves_for_good_and_within_its_organization_first() {
     let app = App::start().await;
