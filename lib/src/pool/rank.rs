@@ -110,7 +110,7 @@ pub fn rank<'a>(
     for account in accounts.filter(|it| it.provider == ask.provider && it.pool == ask.pool) {
         match exclusion(account, ask, now) {
             Some(why) => excluded.push((account, why)),
-            None => usable.push((Place::of(account, strategy, seed, now), account)),
+            None => usable.push((Place::of(account, ask, strategy, (seed, now)), account)),
         }
     }
     if strategy == Strategy::RoundRobin && !usable.is_empty() {
@@ -126,8 +126,9 @@ pub fn rank<'a>(
 /// An account's place in the order; smaller is earlier, and the first difference decides.
 #[derive(Debug)]
 struct Place {
-    /// False for an account that is to be tested: the next request tests it, or none ever would.
-    settled: bool,
+    /// Whether the others come first. An account that is to be tested is tested by the next request, or none ever would; but
+    /// a request makes one test only, so that it has somewhere to go when that fails.
+    later: bool,
     tier: i32,
     dry: bool,
     within: f64,
@@ -135,10 +136,11 @@ struct Place {
 }
 
 impl Place {
-    fn of(account: &Account, strategy: Strategy, seed: u64, now: Timestamp) -> Self {
+    fn of(account: &Account, ask: &Ask<'_>, strategy: Strategy, (seed, now): (u64, Timestamp)) -> Self {
         let tie = draw(seed, &account.id);
+        let is_test = account.state(now) != State::Ready;
         Self {
-            settled: account.state(now) == State::Ready,
+            later: is_test != ask.tried.is_empty(),
             tier: account.priority,
             dry: is_dry(account, now),
             within: within(account, strategy, tie, now),
@@ -147,7 +149,7 @@ impl Place {
     }
 
     fn before((a, _): &(Self, &Account), (b, _): &(Self, &Account)) -> Ordering {
-        let tier = |place: &Self| (place.settled, place.tier, place.dry);
+        let tier = |place: &Self| (place.later, place.tier, place.dry);
         tier(a).cmp(&tier(b)).then_with(|| a.within.total_cmp(&b.within)).then_with(|| a.tie.cmp(&b.tie))
     }
 }

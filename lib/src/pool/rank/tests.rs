@@ -191,6 +191,18 @@ fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() 
 }
 
 #[test]
+fn a_request_makes_one_test_only() {
+    let due = Health { last: State::Cooling, probe_at: Some(at(NOW)), ..Health::ready() };
+    let accounts = ["a", "b", "c", "well"]
+        .map(|name| Account { health: if name == "well" { Health::ready() } else { due.clone() }, ..account(name) });
+    let first = rank(&accounts, &ASK, Strategy::Priority, &lot(b"seed"), at(NOW)).take(1);
+    assert_ne!(first[0].name, "well");
+    let tried = [first[0].id.clone()];
+    let then = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, &lot(b"seed"), at(NOW));
+    assert_eq!(names(then)[0], "well");
+}
+
+#[test]
 fn portions_of_an_order_are_the_order() {
     let accounts: Vec<_> = (0..200).map(|n| account(&n.to_string())).collect();
     for strategy in Strategy::ALL {
