@@ -222,7 +222,7 @@ fn draw(seed: u64, account: &AccountId) -> u64 {
     words.iter().chain([&last]).fold(seed, |drawn, word| scramble(drawn ^ u64::from_le_bytes(*word)))
 }
 
-/// The end of SplitMix64: each bit of the result depends on all bits.
+/// The end of the `SplitMix64` generator: each bit of the result depends on all bits.
 fn scramble(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
