@@ -66,7 +66,7 @@ async fn claim_in_order(
 ) -> Result<Result<Granted, Refused>> {
     while !ranking.is_empty() {
         let named = ranking.take(NAMED_AT_ONCE);
-        let outcome = claim_to_the_end(cx, arrival, open, claim(arrival, &named, &ranking)).await?;
+        let outcome = claim_to_the_end(cx, arrival, open, claim(arrival, open, Some((&named, &ranking)))).await?;
         if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
             return Ok(outcome);
         }
@@ -77,6 +77,23 @@ async fn claim_in_order(
 fn named(snapshot: &Snapshot, id: &AccountId) -> Result<Account> {
     let account = snapshot.accounts.iter().find(|account| account.id == *id).cloned();
     account.ok_or_else(|| Error::internal("a claim took an account that was not named"))
+}
+
+/// Claims for a request that comes with its caller's own login: all that holds of the key holds, and no account is taken.
+pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) -> Result<AccountId> {
+    for look in 1..=LOOKS {
+        arrival.allowed()?;
+        let asked = Instant::now();
+        match claim_to_the_end(cx, arrival, open, claim(arrival, open, None)).await? {
+            Ok(granted) => return Ok(granted.account),
+            Err(Refused::KeyBusy) if look < LOOKS => sleep(SETTLING).await,
+            Err(refused @ (Refused::KeyGone | Refused::KeyBusy)) => return Err(refusal(arrival, refused)),
+            Err(Refused::SettingsChanged | Refused::AccountsBusy) => {}
+        }
+        look_again(cx, arrival, asked).await?;
+    }
+    let message = "this gateway's settings are being changed; try again shortly";
+    Err(Error::new(Kind::Unavailable, message).with_retry_after(BUSY_FOR))
 }
 
 /// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the task holds the
@@ -123,7 +140,7 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
 }
 
-fn claim(arrival: &Arrival, accounts: &[&Account], others: &Ranking<'_>) -> Claim {
+fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_>)>) -> Claim {
     let session = arrival.session.clone();
     let affinity = &arrival.policy().affinity;
     let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
@@ -133,13 +150,18 @@ fn claim(arrival: &Arrival, accounts: &[&Account], others: &Ranking<'_>) -> Clai
         key: arrival.key.id.clone(),
         pool: arrival.key.pool.clone(),
         family: arrival.family(),
-        tokens: arrival.demand.input_estimate,
-        accounts: accounts.iter().map(|account| account.id.clone()).collect(),
-        unsuited: (!others.is_empty()).then(|| others.excluded.iter().map(|(account, _)| account.id.clone()).collect()),
-        affinity: (affinity.enabled && session.is_some()).then_some(binding),
+        // What the upstream charges nothing for is no use of a limit either.
+        tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
+        accounts: among.map(|(named, _)| named.iter().map(|account| account.id.clone()).collect()),
+        unsuited: among.filter(|(_, others)| !others.is_empty()).map(|(_, others)| unsuited(others)),
+        affinity: (affinity.enabled && session.is_some() && among.is_some()).then_some(binding),
         session,
-        draft: open::draft(arrival, &arrival.snapshot.prices),
+        draft: open::draft(arrival, open, &arrival.snapshot.prices),
     }
+}
+
+fn unsuited(ranking: &Ranking<'_>) -> Vec<AccountId> {
+    ranking.excluded.iter().map(|(account, _)| account.id.clone()).collect()
 }
 
 fn refusal(arrival: &Arrival, refused: Refused) -> Error {
