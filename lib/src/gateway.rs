@@ -1,5 +1,6 @@
 //! What a process owns, and what a request is given.
 
+mod failing;
 mod renewals;
 mod snapshot;
 
@@ -26,6 +27,7 @@ use crate::{
     upstream::Upstream,
 };
 
+use failing::Failing;
 pub(crate) use renewals::{Renewals, Renewed, Unable};
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
@@ -45,6 +47,7 @@ pub struct Gateway {
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
     pub(crate) renewals: Renewals,
+    pub(crate) failing: Failing,
     sealer: Sealer,
     snapshot: Remembered<Snapshot>,
     kept_up: Mutex<Option<Instant>>,
@@ -68,6 +71,7 @@ impl Gateway {
             store: Store::new(&config)?,
             upstream: Upstream::new(),
             renewals: Renewals::default(),
+            failing: Failing::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
             kept_up: Mutex::default(),

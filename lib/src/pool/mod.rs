@@ -15,7 +15,7 @@ use crate::{
     protocol::{Provider, ReportedLimit},
 };
 
-pub use health::{Health, Setback, State};
+pub use health::{Fault, Health, Setback, State};
 pub use limits::{earliest_reset, headroom};
 pub use policy::{Affinity, Attempts, Cooldown, Patience, Policy, Strategy};
 pub use rank::{Ask, Exclusion, Lot, Ranking, rank};

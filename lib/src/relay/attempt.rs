@@ -11,9 +11,9 @@ use super::{
     hold::{self, Broken, Held, Told},
     open::Open,
     refresh,
+    setback::{recover, set_back},
 };
 use crate::{
-    clock,
     error::{Error, Kind, Result},
     gateway::Context,
     id::AccountId,
@@ -43,7 +43,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             tracing::error!(account = %account.id, %error, "an account's credential or address cannot be used");
             let reason = error.message.into_owned();
             open.attempted(&account.id, "needs_auth", None, began.elapsed());
-            set_back(cx, arrival, account, &Penalty::NeedsAuth, reason);
+            set_back(cx, arrival, account, open, (&Penalty::NeedsAuth, reason)).await;
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
@@ -51,7 +51,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         Ok(held) => held,
         Err(unanswered) => {
             unreached(&account.id, &unanswered, open, began);
-            set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
+            set_back(cx, arrival, account, open, (&Penalty::Unreachable, unanswered.reason)).await;
             return Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None };
         }
     };
@@ -59,8 +59,8 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
             open.attempted(&account.id, "delivered", Some(&held), began.elapsed());
-            if account.health.failures > 0 && verdict == Verdict::Deliver {
-                recover(cx, account);
+            if verdict == Verdict::Deliver {
+                recover(cx, account, &arrival.id);
             }
             Outcome::Committed(held)
         }
@@ -75,7 +75,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         }
         Verdict::Failover(penalty) => {
             open.attempted(&account.id, penalty.name(), Some(&held), began.elapsed());
-            set_back(cx, arrival, account, &penalty, held.reason());
+            set_back(cx, arrival, account, open, (&penalty, held.reason())).await;
             Outcome::Elsewhere { penalty: Some(penalty), held: Some(held) }
         }
     }
@@ -130,33 +130,6 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// Failures in a row are counted on the account as it now is, for others may have failed beside this one.
-pub(super) fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
-    tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
-    let (beside, id, family, penalty) = (cx.clone(), account.id.clone(), arrival.family(), penalty.clone());
-    let cooldown = arrival.policy().cooldown.clone();
-    cx.background.spawn(async move {
-        let kept = async {
-            let truth = beside.snapshot_since(Instant::now()).await?;
-            let Some(account) = truth.accounts.iter().find(|account| account.id == id) else { return Ok(()) };
-            let setback = account.health.after(&penalty, &reason, &cooldown, clock::now());
-            beside.gateway.store.set_back(&id, &family, &setback, &reason).await
-        };
-        if let Err(error) = kept.await {
-            tracing::error!(account = %id, %error, "an account's setback could not be kept");
-        }
-    });
-}
-
-fn recover(cx: &Context, account: &Account) {
-    let (cx_then, id) = (cx.clone(), account.id.clone());
-    cx.background.spawn(async move {
-        if let Err(error) = cx_then.gateway.store.recover(&id).await {
-            tracing::error!(account = %id, %error, "an account's recovery could not be kept");
-        }
-    });
 }
 
 /// Keeps what an answer says of the account's limits, where it says something new.

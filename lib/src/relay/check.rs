@@ -8,7 +8,10 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::timeout;
 
-use super::refresh;
+use super::{
+    refresh,
+    setback::{self, Failure},
+};
 use crate::{
     clock,
     credential::Credential,
@@ -55,8 +58,8 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
     match &asked.penalty {
         None => store.note_good_check(&account.id).await?,
         Some(penalty) => {
-            let setback = account.health.after(penalty, &asked.message, &Cooldown::default(), clock::now());
-            store.set_back(&account.id, "", &setback, &asked.message).await?;
+            let failure = Failure { account: &account, family: "", penalty, reason: &asked.message, request: None };
+            setback::keep(store, &failure, &Cooldown::default()).await?;
         }
     }
     let Asked { status, penalty, message } = asked;

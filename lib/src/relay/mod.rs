@@ -9,6 +9,7 @@ mod hold;
 mod open;
 mod passthrough;
 mod refresh;
+mod setback;
 mod upkeep;
 
 use std::{

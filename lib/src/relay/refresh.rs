@@ -20,6 +20,7 @@ use super::{
     attempt::{self, Outcome},
     hold::Held,
     open::Open,
+    setback::set_back,
 };
 use crate::{
     clock,
@@ -57,7 +58,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         Ok(account) => account,
         Err(unable) => {
             open.attempted(&account.id, unable.penalty().name(), None, began.elapsed());
-            return elsewhere(cx, arrival, account, (unable, None));
+            return elsewhere(cx, arrival, account, open, (unable, None)).await;
         }
     };
     let mut renewed = false;
@@ -75,7 +76,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             Ok(Some(newer)) => Cow::Owned(newer),
             Ok(None) => return ended(cx, &account, held, None).await,
             Err(Unable { remedy: Remedy::Settings, reason }) => return ended(cx, &account, held, Some(reason)).await,
-            Err(unable) => return elsewhere(cx, arrival, &account, (unable, Some(held))),
+            Err(unable) => return elsewhere(cx, arrival, &account, open, (unable, Some(held))).await,
         };
         renewed = true;
     }
@@ -295,10 +296,16 @@ async fn ended(cx: &Context, account: &Account, held: Held, why: Option<String>)
 }
 
 /// An account without a usable token. That it needs a login is in the database by now, for the one token it was about.
-fn elsewhere(cx: &Context, arrival: &Arrival, account: &Account, (unable, held): (Unable, Option<Held>)) -> Outcome {
+async fn elsewhere(
+    cx: &Context,
+    arrival: &Arrival,
+    account: &Account,
+    open: &Open,
+    (unable, held): (Unable, Option<Held>),
+) -> Outcome {
     let penalty = unable.penalty();
     if penalty != Penalty::NeedsAuth {
-        attempt::set_back(cx, arrival, account, &penalty, unable.reason);
+        set_back(cx, arrival, account, open, (&penalty, unable.reason)).await;
     }
     Outcome::Elsewhere { penalty: Some(penalty), held }
 }

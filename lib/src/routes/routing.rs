@@ -117,9 +117,9 @@ async fn preview(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Resp
 
 fn order(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy, turn: usize) -> Vec<Value> {
     let seed = random::draw().to_le_bytes();
-    let ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &seed, turn }, clock::now());
+    let mut ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &seed, turn }, clock::now());
     let reason = |account: &Account| format!("tier {}, {}", account.priority, figure(account, strategy));
-    ranking.order.iter().map(|account| row(account, &reason(account))).collect()
+    ranking.take(usize::MAX).into_iter().map(|account| row(account, &reason(account))).collect()
 }
 
 fn excluded(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy) -> Vec<Value> {
@@ -159,6 +159,7 @@ impl std::fmt::Display for Exclusion {
             Self::Exhausted { until: Some(until) } => write!(f, "it is out of credit; tried again at {until:.0}"),
             Self::Exhausted { until: None } => f.write_str("it is out of credit"),
             Self::Cooling { until } => write!(f, "it is cooling down until {until:.0}"),
+            Self::Tested => f.write_str("it is on probation, and another request is testing it"),
             Self::Model => f.write_str("it does not serve this model"),
             Self::Spent { until } => {
                 write!(f, "its limit is spent until {until:.0}, and it may not go on into paid overage")

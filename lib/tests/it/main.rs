@@ -6,6 +6,7 @@ mod support;
 
 mod again;
 mod books;
+mod breaker;
 mod bytes;
 mod database;
 mod failover;

@@ -37,11 +37,11 @@ fn with_limits(name: &str, limits: &[ReportedLimit]) -> Account {
 
 /// The names in order under a strategy.
 fn order(accounts: &[Account], strategy: Strategy, turn: usize) -> Vec<String> {
-    names(&rank(accounts, &ASK, strategy, &Lot { seed: b"seed", turn }, at(NOW)))
+    names(rank(accounts, &ASK, strategy, &Lot { seed: b"seed", turn }, at(NOW)))
 }
 
-fn names(ranking: &Ranking<'_>) -> Vec<String> {
-    ranking.order.iter().map(|account| account.name.clone()).collect()
+fn names(mut ranking: Ranking<'_>) -> Vec<String> {
+    ranking.take(usize::MAX).iter().map(|account| account.name.clone()).collect()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn each_reason_to_sit_out_is_told() {
         let accounts = [account];
         let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
         assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect, "{:?}", accounts[0]);
-        assert_eq!(ranking.order.len(), usize::from(expect.is_none()));
+        assert_eq!(ranking.is_empty(), expect.is_some());
     }
 }
 
@@ -78,7 +78,7 @@ fn other_pools_and_providers_are_not_even_mentioned() {
     let accounts =
         [Account { pool: "other".to_owned(), ..account("a") }, Account { provider: Provider::Gemini, ..account("b") }];
     let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
-    assert!(ranking.order.is_empty() && ranking.excluded.is_empty());
+    assert!(ranking.is_empty() && ranking.excluded.is_empty());
 }
 
 #[test]
@@ -89,14 +89,14 @@ fn tiers_come_before_strategies_and_the_tried_do_not_come_again() {
         Account { created_at: at(1), ..account("old") },
     ];
     let by_priority = rank(&accounts, &ASK, Strategy::Priority, &lot(b"any"), at(NOW));
-    assert_eq!(names(&by_priority), ["old", "young", "second"]);
+    assert_eq!(names(by_priority), ["old", "young", "second"]);
     for seed in 0..50_u64 {
         let order = rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW));
-        assert_eq!(names(&order)[2], "second");
+        assert_eq!(names(order)[2], "second");
     }
     let tried = [accounts[2].id.clone()];
     let again = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, &lot(b"any"), at(NOW));
-    assert_eq!(names(&again), ["young", "second"]);
+    assert_eq!(names(again), ["young", "second"]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn weights_hold_over_many_seeds() {
     let accounts = [Account { weight: 3, ..account("heavy") }, account("light")];
     let heavy = (0..10_000_u64)
         .filter(|seed| {
-            names(&rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0] == "heavy"
+            names(rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0] == "heavy"
         })
         .count();
     assert!((7_300..7_700).contains(&heavy), "{heavy} of 10000 for a weight of 3 in 4");
@@ -114,7 +114,7 @@ fn weights_hold_over_many_seeds() {
 fn a_session_keeps_its_account_and_only_the_lost_share_moves() {
     let accounts: Vec<_> = ["a", "b", "c", "d"].map(account).into();
     let first = |accounts: &[Account], seed: u64| {
-        names(&rank(accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0].clone()
+        names(rank(accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0].clone()
     };
     for seed in 0..500 {
         let before = first(&accounts, seed);
@@ -187,5 +187,31 @@ fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() 
     let accounts = [account("well"), Account { priority: 1, health: cooling, ..account("cooling") }];
     assert_eq!(order(&accounts, Strategy::Weighted, 0), ["cooling", "well"]);
     let earlier = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW - 1));
-    assert_eq!(names(&earlier), ["well"]);
+    assert_eq!(names(earlier), ["well"]);
+}
+
+#[test]
+fn a_request_makes_one_test_only() {
+    let due = Health { last: State::Cooling, probe_at: Some(at(NOW)), ..Health::ready() };
+    let accounts = ["a", "b", "c", "well"]
+        .map(|name| Account { health: if name == "well" { Health::ready() } else { due.clone() }, ..account(name) });
+    let first = rank(&accounts, &ASK, Strategy::Priority, &lot(b"seed"), at(NOW)).take(1);
+    assert_ne!(first[0].name, "well");
+    let tried = [first[0].id.clone()];
+    let then = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, &lot(b"seed"), at(NOW));
+    assert_eq!(names(then)[0], "well");
+}
+
+#[test]
+fn portions_of_an_order_are_the_order() {
+    let accounts: Vec<_> = (0..200).map(|n| account(&n.to_string())).collect();
+    for strategy in Strategy::ALL {
+        let whole = order(&accounts, strategy, 3);
+        let mut ranking = rank(&accounts, &ASK, strategy, &Lot { seed: b"seed", turn: 3 }, at(NOW));
+        let mut portions = Vec::new();
+        while !ranking.is_empty() {
+            portions.extend(ranking.take(64).into_iter().map(|account| account.name.clone()));
+        }
+        assert_eq!(portions, whole, "{strategy:?}");
+    }
 }

@@ -150,6 +150,31 @@ async fn no_ping_stands_inside_an_event() {
     assert_eq!(stage.next().await.unwrap().as_bytes(), PING);
 }
 
+/// Peers D14: a stream that falls silent at any byte is pinged between events only, never after the last, and is else the
+/// same to the byte.
+#[tokio::test(start_paused = true)]
+async fn a_silence_at_any_byte_changes_no_byte() {
+    let rest = ["event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: a\ndata: {\"b\":\"\\n\\n\"}\n\n", STOP].concat();
+    for cut in 0..=rest.len() {
+        let mut stage = Stage::message().await;
+        let (before, after) = rest.split_at(cut);
+        let mut got = String::new();
+        for part in [before, after].into_iter().filter(|part| !part.is_empty()) {
+            stage.says(part);
+            got += &stage.next().await.unwrap();
+            if got == before && (before.ends_with("\n\n") && !after.is_empty()) {
+                advance(PING_EVERY).await;
+                assert_eq!(stage.next().await.unwrap().as_bytes(), PING, "after {before:?}");
+            } else {
+                stage.is_silent_for(PING_EVERY * 2).await;
+            }
+        }
+        assert_eq!(got, rest);
+        drop(stage.upstream);
+        assert!(stage.flow.frame().await.is_none(), "a clean end");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_follows_the_last_event() {
     let mut stage = Stage::message().await;
