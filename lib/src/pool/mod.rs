@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
+    credential::Credential,
     id::AccountId,
-    protocol::{Provider, ReportedLimit},
+    protocol::{Api, Provider, ReportedLimit},
 };
 
 pub use health::{Health, Setback, State};
@@ -31,7 +32,7 @@ pub struct Account {
     pub name: String,
     /// Whose keys it serves.
     pub pool: String,
-    /// Where its requests go; `None`: the provider's own address.
+    /// Where its requests go; `None`: the address of its API.
     pub base_url: Option<String>,
     /// The credential, sealed for this account.
     pub sealed: Vec<u8>,
@@ -122,9 +123,18 @@ impl Account {
         }
     }
 
+    /// What its upstream speaks: Google serves keys and logins by different APIs.
+    pub fn api(&self) -> Api {
+        match self.provider {
+            Provider::Anthropic => Api::Anthropic,
+            Provider::Gemini if self.credential_kind == Credential::OAUTH => Api::CodeAssist,
+            Provider::Gemini => Api::Gemini,
+        }
+    }
+
     /// The upstream's address.
     pub fn base_url(&self) -> &str {
-        self.base_url.as_deref().unwrap_or_else(|| self.provider.default_base_url())
+        self.base_url.as_deref().unwrap_or_else(|| self.api().default_base_url())
     }
 
     /// What this account calls the model.

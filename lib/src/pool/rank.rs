@@ -4,7 +4,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Account, State, Strategy, earliest_reset, headroom};
-use crate::{access::matches_any, id::AccountId, protocol::Provider};
+use crate::{
+    access::matches_any,
+    id::AccountId,
+    protocol::{Api, Operation, Provider},
+};
 
 /// What is asked of the pool.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +17,10 @@ pub struct Ask<'a> {
     pub pool: &'a str,
     /// Whose account it must be.
     pub provider: Provider,
+    /// In whose words it is asked.
+    pub api: Api,
+    /// What is asked.
+    pub operation: Operation,
     /// The model, where there is one.
     pub model: Option<&'a str>,
     /// The family whose limits it falls under.
@@ -26,6 +34,8 @@ pub struct Ask<'a> {
 pub enum Exclusion {
     /// It was tried for this request.
     Tried,
+    /// Its upstream speaks this API, which cannot serve such a call.
+    Api(Api),
     /// The operator took it out.
     Paused,
     /// Its credential is refused.
@@ -135,6 +145,10 @@ fn is_dry(account: &Account, now: Timestamp) -> bool {
 fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusion> {
     if ask.tried.contains(&account.id) {
         return Some(Exclusion::Tried);
+    }
+    let api = account.api();
+    if !api.serves(ask.api, ask.operation, ask.model) {
+        return Some(Exclusion::Api(api));
     }
     match account.state(now) {
         State::Ready => {}

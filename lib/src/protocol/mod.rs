@@ -2,6 +2,7 @@
 //!
 //! The two vendors answer the same questions, one folder each: `anthropic` and `gemini`.
 
+mod api;
 mod beginning;
 mod call;
 mod decode;
@@ -11,6 +12,7 @@ mod json;
 mod limits;
 mod path;
 mod peek;
+mod reason;
 mod reported;
 mod session;
 mod sse;
@@ -37,10 +39,13 @@ use crate::{
 };
 
 pub use anthropic::PING;
+pub use api::Api;
 pub(crate) use beginning::Beginning;
 pub use call::Call;
 pub use demand::{Demand, Family};
+pub(crate) use gemini::code_assist;
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub(crate) use reason::reason;
 pub use reported::ReportedLimit;
 pub use session::Session;
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
@@ -51,7 +56,7 @@ pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 pub enum Provider {
     /// `api.anthropic.com`.
     Anthropic,
-    /// `generativelanguage.googleapis.com`.
+    /// `generativelanguage.googleapis.com`, or with a login `cloudcode-pa.googleapis.com`.
     Gemini,
 }
 
@@ -70,14 +75,6 @@ impl Provider {
     /// Reads the word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|provider| provider.as_str() == word)
-    }
-
-    /// Where an account's requests go unless it says otherwise.
-    pub fn default_base_url(self) -> &'static str {
-        match self {
-            Self::Anthropic => "https://api.anthropic.com",
-            Self::Gemini => "https://generativelanguage.googleapis.com",
-        }
     }
 
     /// What an answer means, before the caller has seen any of it.
@@ -153,6 +150,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Reads the word that ledger and API have for it.
+    pub fn parse(word: &str) -> Option<Self> {
+        serde_json::from_value(word.into()).ok()
+    }
+
     /// Whether the upstream charges nothing for it.
     pub fn is_free(self) -> bool {
         matches!(self, Self::CountTokens | Self::Models | Self::Other)

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use tokio::time::timeout;
 
 use super::{
-    Arrival,
+    Arrival, assist,
     hold::{self, Held},
     open::Open,
     refresh,
@@ -17,8 +17,8 @@ use crate::{
     error::{Error, Kind, Result},
     gateway::Context,
     pool::Account,
-    protocol::{Penalty, Verdict, strip_key, to_upstream},
-    upstream::{Outgoing, address},
+    protocol::{Api, Penalty, Verdict, strip_key, to_upstream},
+    upstream::{Outgoing, address, cause},
 };
 
 /// What came of an attempt.
@@ -51,7 +51,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     let answer = timeout(patience, async {
         let response = cx.gateway.upstream.send(outgoing, arrival.policy().patience.connect()).await;
         match response {
-            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::sent),
+            Ok(response) => hold::hold(response, account.api(), &arrival.demand).await.map_err(Unanswered::sent),
             // Without a connection nothing was sent, and nothing can have been charged.
             Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect() }),
         }
@@ -119,15 +119,6 @@ fn unreachable(
     Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }
 }
 
-/// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 /// Failures in a row are counted on the account as it now is, for others may have failed beside this one.
 pub(super) fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
     tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
@@ -182,6 +173,9 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
     })?;
     let mut headers = to_upstream(&arrival.headers);
     demand.provider.authorize(&mut headers, &credential)?;
+    if account.api() == Api::CodeAssist {
+        return assist::outgoing(arrival, account, &credential, headers);
+    }
     let mapped =
         demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);
     let mut path = Cow::Borrowed(arrival.uri.path());

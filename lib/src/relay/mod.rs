@@ -1,5 +1,6 @@
 //! The life of one proxied request: rank, claim, attempt, and again with another account until an answer may be shown.
 
+mod assist;
 mod attempt;
 mod body;
 mod check;
@@ -7,7 +8,9 @@ mod claim;
 mod flow;
 mod hold;
 mod open;
+mod project;
 mod refresh;
+mod source;
 mod upkeep;
 
 use std::{

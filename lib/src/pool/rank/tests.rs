@@ -13,8 +13,15 @@ fn account(name: &str) -> Account {
     Account::new(AccountId::from(format!("acc_{name}")), Provider::Anthropic, name.to_owned(), at(0))
 }
 
-const ASK: Ask<'_> =
-    Ask { pool: "default", provider: Provider::Anthropic, model: Some("claude-opus-5"), family: "opus-5", tried: &[] };
+const ASK: Ask<'_> = Ask {
+    pool: "default",
+    provider: Provider::Anthropic,
+    api: Api::Anthropic,
+    operation: Operation::Generate,
+    model: Some("claude-opus-5"),
+    family: "opus-5",
+    tried: &[],
+};
 
 fn lot(seed: &[u8]) -> Lot<'_> {
     Lot { seed, turn: 0 }
@@ -188,4 +195,29 @@ fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() 
     assert_eq!(order(&accounts, Strategy::Weighted, 0), ["cooling", "well"]);
     let earlier = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW - 1));
     assert_eq!(names(&earlier), ["well"]);
+}
+
+#[test]
+fn a_login_of_google_is_left_out_of_what_code_assist_lacks_and_a_key_out_of_code_assist() {
+    let of_kind = |kind: &str| Account {
+        provider: Provider::Gemini,
+        credential_kind: kind.to_owned(),
+        ..account(kind)
+    };
+    let accounts = [of_kind("api_key"), of_kind("oauth")];
+    for (api, operation, order, excluded) in [
+        (Api::Gemini, Operation::Generate, vec!["oauth", "api_key"], None),
+        (Api::Gemini, Operation::CountTokens, vec!["oauth", "api_key"], None),
+        (Api::Gemini, Operation::Embed, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::Gemini, Operation::Models, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::Gemini, Operation::Other, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::CodeAssist, Operation::Generate, vec!["oauth"], Some(Api::Gemini)),
+        (Api::CodeAssist, Operation::Other, vec!["oauth"], Some(Api::Gemini)),
+    ] {
+        let ask = Ask { provider: Provider::Gemini, api, operation, model: None, ..ASK };
+        let ranking = rank(&accounts, &ask, Strategy::Priority, &lot(b"any"), at(NOW));
+        assert_eq!(names(&ranking), order, "{api:?} {operation:?}");
+        let told: Vec<_> = ranking.excluded.iter().map(|(_, why)| *why).collect();
+        assert_eq!(told, excluded.map(Exclusion::Api).into_iter().collect::<Vec<_>>(), "{api:?} {operation:?}");
+    }
 }
