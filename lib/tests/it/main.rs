@@ -7,6 +7,7 @@ mod support;
 mod again;
 mod books;
 mod bytes;
+mod code_assist;
 mod database;
 mod failover;
 mod files;
