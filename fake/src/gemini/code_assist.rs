@@ -54,7 +54,8 @@ pub(super) fn scene(call: &Call, bent: &Lifelike) -> Result<Scene, Refusal> {
             _ => Err(nowhere()),
         };
     }
-    let method = call.path().strip_prefix("/v1internal:").filter(|_| call.method == Method::POST).ok_or_else(nowhere)?;
+    let method =
+        call.path().strip_prefix("/v1internal:").filter(|_| call.method == Method::POST).ok_or_else(nowhere)?;
     match method {
         "generateContent" => generated(call, Framing::Plain, bent),
         "streamGenerateContent" => {

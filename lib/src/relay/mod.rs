@@ -30,7 +30,7 @@ use crate::{
     http::Response,
     id::{AccountId, RequestId},
     pool::{Account, Policy},
-    protocol::{Demand, Operation, Penalty, Protocol},
+    protocol::{Api, Demand, Operation, Penalty, Protocol, code_assist},
 };
 
 pub(crate) use check::check;
@@ -80,7 +80,9 @@ impl Arrival {
 
     /// Whether sending it twice does no harm: a call that makes something at the upstream must not make it twice.
     fn may_be_repeated(&self) -> bool {
-        self.demand.operation != Operation::Other || self.method == Method::GET
+        self.demand.operation != Operation::Other
+            || self.method == Method::GET
+            || (self.demand.api == Api::CodeAssist && code_assist::only_asks(self.uri.path()))
     }
 }
 

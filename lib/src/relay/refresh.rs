@@ -111,7 +111,9 @@ async fn living<'a>(cx: &Context, account: &'a Account) -> Result<Cow<'a, Accoun
             }
             Ok(None) => break,
             // It may be the endpoint that is down; the token lives on.
-            Err(unable) if unable.remedy != Remedy::Login && !ends_within(&known, Duration::ZERO, clock::now()) => break,
+            Err(unable) if unable.remedy != Remedy::Login && !ends_within(&known, Duration::ZERO, clock::now()) => {
+                break;
+            }
             Err(unable) => return Err(unable),
         }
     }

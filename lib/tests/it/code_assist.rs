@@ -86,7 +86,9 @@ async fn an_answer_is_the_same_however_its_bytes_arrive_and_however_they_are_pac
     let key = app.key(json!({})).await;
     for name in VERBS {
         let mut answers = Vec::new();
-        for (piece_bytes, encoding) in [(None, None), (Some(1), None), (Some(7), Some(Encoding::Gzip)), (None, Some(Encoding::Zstd))] {
+        for (piece_bytes, encoding) in
+            [(None, None), (Some(1), None), (Some(7), Some(Encoding::Gzip)), (None, Some(Encoding::Zstd))]
+        {
             let body = Body::Lifelike(Lifelike { piece_bytes, ..Lifelike::default() });
             app.fake.script(Script::once(Answer { body, encoding, ..Answer::default() }));
             let call = app.instance.gemini(&key, &verb(name), ASK).header("accept-encoding", "gzip, zstd");
@@ -161,11 +163,15 @@ async fn a_key_and_a_login_stand_in_for_each_other() {
     for (first, second) in [("AIza-one", "ya29.one"), ("ya29.one", "AIza-one")] {
         for name in VERBS {
             app.fake.clear();
-            app.fake.script(Script::once(Answer::gemini_error(503, "UNAVAILABLE", "The model is overloaded.")).of(first));
+            app.fake
+                .script(Script::once(Answer::gemini_error(503, "UNAVAILABLE", "The model is overloaded.")).of(first));
             // Each a conversation of its own: one that has moved stays where it is.
             let ask = ASK.replace("both of you", &format!("{first} {name}"));
             let answer = app.instance.gemini(&key, &verb(name), ask.clone()).send().await.unwrap();
-            assert_eq!((answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]), (200, &"2".parse().unwrap()));
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]),
+                (200, &"2".parse().unwrap())
+            );
             assert!(answer.text().await.unwrap().contains("finishReason"), "{name}");
             assert_eq!(app.credentials(), [first, second]);
             assert!(app.fake.seen().iter().any(|seen| seen.body == ask), "the one with a key gets the client's bytes");
@@ -239,7 +245,10 @@ async fn what_code_assist_lacks_goes_to_a_key_or_is_clearly_refused() {
         app.instance.manage(Method::POST, "/api/routing/preview", Some(body))
     };
     let embed = preview("embed").await;
-    assert_eq!((embed["order"].as_array().unwrap().len(), &embed["excluded"][0]["name"]), (1, &json!("gemini ya29.one")));
+    assert_eq!(
+        (embed["order"].as_array().unwrap().len(), &embed["excluded"][0]["name"]),
+        (1, &json!("gemini ya29.one"))
+    );
     assert!(embed["excluded"][0]["reason"].as_str().unwrap().contains("Code Assist"), "{embed}");
     assert_eq!(preview("generate").await["order"].as_array().unwrap().len(), 2);
 }
@@ -288,12 +297,17 @@ async fn errors_of_code_assist_mean_what_their_reasons_say() {
     {
         let token = format!("ya29.{n}");
         let id = app.google(&token, json!({})).await;
-        let error = json!({ "error": { "code": status, "message": "no", "status": "RESOURCE_EXHAUSTED", "details": details } });
+        let error =
+            json!({ "error": { "code": status, "message": "no", "status": "RESOURCE_EXHAUSTED", "details": details } });
         app.fake.script(Script::once(Answer::json(status, error)).of(&token));
         // Each a conversation of its own: one that has moved stays where it is.
         let ask = ASK.replace("both of you", &token);
         let answer = app.instance.gemini(&key, &verb(VERBS[0]), ask).send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]), (200, &"2".parse().unwrap()), "{n}");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]),
+            (200, &"2".parse().unwrap()),
+            "{n}"
+        );
         app.ledger().await;
         let shown = crate::support::eventually("the setback is kept", || async {
             let shown = app.shown(&id).await;
@@ -317,7 +331,8 @@ async fn a_check_asks_code_assist_who_the_account_is() {
     let asked = app.only_seen();
     assert_eq!((asked.method.as_str(), asked.path_and_query.as_str()), ("POST", "/v1internal:loadCodeAssist"));
 
-    let refusal = json!({ "reasonCode": "X", "reasonMessage": "Verify.", "validationUrl": "https://accounts.example/v" });
+    let refusal =
+        json!({ "reasonCode": "X", "reasonMessage": "Verify.", "validationUrl": "https://accounts.example/v" });
     let ineligible = Answer::json(200, json!({ "ineligibleTiers": [refusal] }));
     app.fake.script(Script::once(ineligible));
     let found = app.instance.manage(Method::POST, &path, None).await;

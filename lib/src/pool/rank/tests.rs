@@ -199,11 +199,8 @@ fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() 
 
 #[test]
 fn a_login_of_google_is_left_out_of_what_code_assist_lacks_and_a_key_out_of_code_assist() {
-    let of_kind = |kind: &str| Account {
-        provider: Provider::Gemini,
-        credential_kind: kind.to_owned(),
-        ..account(kind)
-    };
+    let of_kind =
+        |kind: &str| Account { provider: Provider::Gemini, credential_kind: kind.to_owned(), ..account(kind) };
     let accounts = [of_kind("api_key"), of_kind("oauth")];
     for (api, operation, order, excluded) in [
         (Api::Gemini, Operation::Generate, vec!["oauth", "api_key"], None),

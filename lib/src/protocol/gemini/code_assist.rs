@@ -38,11 +38,21 @@ pub(in crate::protocol) fn method(segments: &[&str]) -> Option<(Method, Operatio
     Some(match name {
         "generateContent" | "streamGenerateContent" => (Method::POST, Operation::Generate),
         "countTokens" => (Method::POST, Operation::CountTokens),
-        "loadCodeAssist" | "onboardUser" | "retrieveUserQuota" | "listExperiments" | "fetchAdminControls"
+        "loadCodeAssist"
+        | "onboardUser"
+        | "retrieveUserQuota"
+        | "listExperiments"
+        | "fetchAdminControls"
         | "recordCodeAssistMetrics" => (Method::POST, Operation::Other),
         "getCodeAssistGlobalUserSetting" => (Method::GET, Operation::Other),
         _ => return None,
     })
+}
+
+/// Whether a method that makes no answer of a model merely asks, so that it may as well be asked twice.
+pub(crate) fn only_asks(path: &str) -> bool {
+    let asking = ["loadCodeAssist", "retrieveUserQuota", "listExperiments", "fetchAdminControls"];
+    path.strip_prefix("/v1internal:").is_some_and(|method| asking.contains(&method))
 }
 
 /// Reads the body of a call that is made in Code Assist's own words.
@@ -116,9 +126,9 @@ fn contents(request: &[u8]) -> Result<Option<Range<usize>>> {
         let mut take = |json: &mut Scanner<'_>| json.value().map(|span| found = Some(span));
         json.object(|json, key| match key {
             "contents" => take(json),
-            "generateContentRequest" | "generate_content_request" => json
-                .object(|json, key| if key == "contents" { take(json) } else { json.skip() })
-                .map(drop),
+            "generateContentRequest" | "generate_content_request" => {
+                json.object(|json, key| if key == "contents" { take(json) } else { json.skip() }).map(drop)
+            }
             _ => json.skip(),
         })
         .map(drop)

@@ -52,11 +52,17 @@ async fn every_method_of_the_list_passes_and_no_other() {
     let metadata = json!({ "pluginType": "GEMINI", "duetProject": "theirs" });
     for (method, body) in [
         ("loadCodeAssist", json!({ "cloudaicompanionProject": "theirs", "metadata": metadata })),
-        ("onboardUser", json!({ "tierId": "standard-tier", "cloudaicompanionProject": "theirs", "metadata": metadata })),
+        (
+            "onboardUser",
+            json!({ "tierId": "standard-tier", "cloudaicompanionProject": "theirs", "metadata": metadata }),
+        ),
         ("retrieveUserQuota", json!({ "project": "theirs" })),
         ("listExperiments", json!({ "project": "theirs", "metadata": metadata })),
         ("fetchAdminControls", json!({ "project": "theirs" })),
-        ("recordCodeAssistMetrics", json!({ "project": "theirs", "requestId": "r", "metadata": metadata, "metrics": [] })),
+        (
+            "recordCodeAssistMetrics",
+            json!({ "project": "theirs", "requestId": "r", "metadata": metadata, "metrics": [] }),
+        ),
         ("countTokens", json!({ "request": { "model": "models/gemini-2.5-pro", "contents": [] } })),
     ] {
         app.fake.clear();
@@ -98,7 +104,9 @@ async fn a_session_stays_on_its_account_and_takes_that_accounts_project() {
         let tokens = app.credentials();
         assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
         let project = tokens[0].replace("ya29.", "p-");
-        assert!(app.fake.seen().iter().all(|seen| seen.body.windows(project.len()).any(|part| part == project.as_bytes())));
+        assert!(
+            app.fake.seen().iter().all(|seen| seen.body.windows(project.len()).any(|part| part == project.as_bytes()))
+        );
     }
 }
 
@@ -113,8 +121,20 @@ async fn a_failing_account_is_replaced_and_the_next_ones_project_named() {
     let answer = app.own(&key, "streamGenerateContent?alt=sse", ASK).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]), (200, &"2".parse().unwrap()));
     assert!(answer.text().await.unwrap().contains("finishReason"));
-    let bodies: Vec<_> = app.fake.seen().into_iter().map(|seen| seen.body).collect();
-    assert_eq!(bodies, ["p-1", "p-2"].map(|project| ASK.replace("theirs", project)));
+    let seen: Vec<_> = app.fake.seen().into_iter().map(|seen| seen.body).collect();
+    assert_eq!(seen, ["p-1", "p-2"].map(|project| ASK.replace("theirs", project)));
+
+    // A question may be asked twice, what changes an account may not.
+    let down = || Script::once(Answer::gemini_error(503, "UNAVAILABLE", "Later.")).of("ya29.one");
+    for (method, status, attempts) in [("loadCodeAssist", 200, "2"), ("onboardUser", 503, "1")] {
+        app.fake.script(down());
+        let answer = app.own(&key, method, r#"{"metadata":{}}"#).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]),
+            (status, &attempts.parse().unwrap())
+        );
+        app.fake.clear();
+    }
 }
 
 #[tokio::test]

@@ -89,7 +89,10 @@ async fn both_login_files_are_imported_and_serve() {
     assert_eq!(gemini.header_values("authorization"), ["Bearer ya29.imported-token-0002"]);
     assert_eq!(gemini.header_values("x-goog-user-project"), Vec::<&str>::new());
     let sent: Value = serde_json::from_slice(&gemini.body).unwrap();
-    assert_eq!((gemini.path_and_query.as_str(), &sent["project"]), ("/v1internal:generateContent", &json!("my-project")));
+    assert_eq!(
+        (gemini.path_and_query.as_str(), &sent["project"]),
+        ("/v1internal:generateContent", &json!("my-project"))
+    );
     assert_eq!(gemini.header_values("x-goog-api-key"), Vec::<&str>::new());
 }
 

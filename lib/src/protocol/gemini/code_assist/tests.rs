@@ -47,7 +47,12 @@ fn a_clients_own_call_gets_the_accounts_project_and_keeps_every_other_byte() {
         r#" { "model":"m" , "project" : "p-1", "request":{"project":"in","x":1e400} } "#,
     );
     check(Generate, None, r#"{"model":"m"}"#, r#"{"project":"p-1","model":"m"}"#);
-    check(Generate, None, r#"{"project":null,"model":"m","project":"x"}"#, r#"{"project":"p-1","model":"m","project":"p-1"}"#);
+    check(
+        Generate,
+        None,
+        r#"{"project":null,"model":"m","project":"x"}"#,
+        r#"{"project":"p-1","model":"m","project":"p-1"}"#,
+    );
     check(Generate, Some("to"), r#"{"model":"m","project":"x"}"#, r#"{"model":"to","project":"p-1"}"#);
     check(
         CountTokens,
@@ -61,7 +66,12 @@ fn a_clients_own_call_gets_the_accounts_project_and_keeps_every_other_byte() {
         r#"{"cloudaicompanionProject":"theirs","metadata":{"pluginType":"GEMINI","duetProject":"theirs"}}"#,
         r#"{"cloudaicompanionProject":"p-1","metadata":{"pluginType":"GEMINI","duetProject":"p-1"}}"#,
     );
-    check(Other, None, r#"{"cloudaicompanionProject":null,"metadata":{}}"#, r#"{"cloudaicompanionProject":null,"metadata":{}}"#);
+    check(
+        Other,
+        None,
+        r#"{"cloudaicompanionProject":null,"metadata":{}}"#,
+        r#"{"cloudaicompanionProject":null,"metadata":{}}"#,
+    );
     check(Other, None, r#"{"metadata":{}}"#, r#"{"metadata":{}}"#);
     check(Other, None, "", "");
 }
@@ -81,7 +91,8 @@ fn what_a_client_of_code_assist_asks_is_read() {
 
 #[test]
 fn a_field_that_only_code_assist_does_not_know_is_no_fault_of_the_callers() {
-    let unknown = br#"{"error":{"message":"Invalid JSON payload received. Unknown name \"serviceTier\" at 'request'"}}"#;
+    let unknown =
+        br#"{"error":{"message":"Invalid JSON payload received. Unknown name \"serviceTier\" at 'request'"}}"#;
     assert_eq!(of_wrapped(Verdict::CallersFault, unknown), Verdict::Unsuited);
     assert_eq!(of_wrapped(Verdict::CallersFault, br#"{"error":{"message":"bad"}}"#), Verdict::CallersFault);
     assert_eq!(of_wrapped(Verdict::Deliver, unknown), Verdict::Deliver);
@@ -111,18 +122,36 @@ fn projects_are_resolved_by_the_table() {
         (json!({ "currentTier": current }), Some("own"), project("own")),
         (json!({ "currentTier": current, "cloudaicompanionProject": "" }), None, needs()),
         (json!({ "currentTier": current, "ineligibleTiers": [refusal] }), Some("own"), project("own")),
-        (json!({ "allowedTiers": [tier("x", false, false), tier("free-tier", true, false)] }), None, onboard("free-tier", None)),
+        (
+            json!({ "allowedTiers": [tier("x", false, false), tier("free-tier", true, false)] }),
+            None,
+            onboard("free-tier", None),
+        ),
         (json!({ "allowedTiers": [tier("free-tier", true, true)] }), Some("own"), onboard("free-tier", None)),
-        (json!({ "allowedTiers": [tier("standard-tier", true, true)] }), Some("own"), onboard("standard-tier", Some("own"))),
+        (
+            json!({ "allowedTiers": [tier("standard-tier", true, true)] }),
+            Some("own"),
+            onboard("standard-tier", Some("own")),
+        ),
         (json!({ "allowedTiers": [tier("standard-tier", true, true)] }), None, needs()),
         (json!({ "allowedTiers": [tier("standard-tier", true, false)] }), None, onboard("standard-tier", None)),
         (json!({ "allowedTiers": [tier("x", false, false)] }), Some("own"), onboard("legacy-tier", Some("own"))),
-        (json!({ "allowedTiers": [tier("free-tier", true, false)], "ineligibleTiers": [refusal] }), None, onboard("free-tier", None)),
+        (
+            json!({ "allowedTiers": [tier("free-tier", true, false)], "ineligibleTiers": [refusal] }),
+            None,
+            onboard("free-tier", None),
+        ),
         (json!({}), None, needs()),
-        (json!({ "ineligibleTiers": [refusal] }), Some("own"),
-            Loaded::Never("Too young. (confirm the account at https://v.example)".to_owned())),
-        (json!({ "ineligibleTiers": [{}] }), None,
-            Loaded::Never("this Google account may not use Code Assist".to_owned())),
+        (
+            json!({ "ineligibleTiers": [refusal] }),
+            Some("own"),
+            Loaded::Never("Too young. (confirm the account at https://v.example)".to_owned()),
+        ),
+        (
+            json!({ "ineligibleTiers": [{}] }),
+            None,
+            Loaded::Never("this Google account may not use Code Assist".to_owned()),
+        ),
     ] {
         let got = loaded(answer.to_string().as_bytes(), configured);
         assert_eq!(got.as_ref(), Some(&expect), "{answer} {configured:?}");
@@ -134,7 +163,10 @@ fn projects_are_resolved_by_the_table() {
 fn an_enrolment_is_followed_to_its_end() {
     let project = |id: &str| Some(Onboarded::Project(id.to_owned()));
     for (answer, expect) in [
-        (json!({ "name": "operations/1", "done": true, "response": { "cloudaicompanionProject": { "id": "p" } } }), project("p")),
+        (
+            json!({ "name": "operations/1", "done": true, "response": { "cloudaicompanionProject": { "id": "p" } } }),
+            project("p"),
+        ),
         (json!({ "done": true, "response": { "cloudaicompanionProject": "p" } }), project("p")),
         (json!({ "name": "operations/1" }), Some(Onboarded::Running("operations/1".to_owned()))),
         (json!({ "name": "../admin", "done": false }), None),

@@ -48,9 +48,7 @@ impl Unwrap {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
         }
         let shape = match demand.form {
-            Form::Sse | Form::JsonArray if wrapped => {
-                Shape::Events { splitter: Splitter::default(), begun: false }
-            }
+            Form::Sse | Form::JsonArray if wrapped => Shape::Events { splitter: Splitter::default(), begun: false },
             _ => Shape::Whole { held: Vec::new(), wrapped },
         };
         let decoder = Decoder::new(coding.as_ref().and_then(|value| value.to_str().ok()));

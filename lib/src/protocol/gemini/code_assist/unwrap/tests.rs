@@ -47,12 +47,7 @@ fn every_event_comes_out_of_its_wrapper() {
     let stream = "data: {\"response\":{\"a\":\"}\\\"é\",\"n\":1e400},\"traceId\":\"t\"}\n\n\
                   data: {\r\ndata: \"traceId\": \"t\",\r\ndata: \"response\": {\r\ndata: \"b\": [1]}}\r\n\r\n\
                   data: {\"traceId\":\"t\",\"remainingCredits\":[]}\r\n\r\n";
-    check(
-        SSE,
-        200,
-        stream,
-        "data: {\"a\":\"}\\\"é\",\"n\":1e400}\r\n\r\ndata: { \"b\": [1]}\r\n\r\n",
-    );
+    check(SSE, 200, stream, "data: {\"a\":\"}\\\"é\",\"n\":1e400}\r\n\r\ndata: { \"b\": [1]}\r\n\r\n");
     check(ARRAY, 200, stream, "[{\"a\":\"}\\\"é\",\"n\":1e400},\r\n{ \"b\": [1]}]");
 }
 
