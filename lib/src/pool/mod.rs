@@ -137,6 +137,11 @@ impl Account {
         self.base_url.as_deref().unwrap_or_else(|| self.api().default_base_url())
     }
 
+    /// The reported limits that a request for a model of this family falls under.
+    pub fn limits_of<'a>(&'a self, family: &'a str) -> impl Iterator<Item = &'a ReportedLimit> {
+        self.reported_limits.iter().filter(move |limit| limit.family.as_deref().is_none_or(|of| of == family))
+    }
+
     /// What this account calls the model.
     pub fn model_name<'a>(&'a self, asked: &'a str) -> &'a str {
         self.model_map.get(asked).map_or(asked, String::as_str)

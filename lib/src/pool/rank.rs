@@ -69,8 +69,8 @@ pub struct Ranking<'a> {
 }
 
 /// When the limit is renewed that is spent last; `None`: none is.
-fn spent_until(account: &Account, now: Timestamp) -> Option<Timestamp> {
-    let own = account.reported_limits.iter().filter(|limit| limit.name != "overage");
+fn spent_until(account: &Account, family: &str, now: Timestamp) -> Option<Timestamp> {
+    let own = account.limits_of(family).filter(|limit| limit.name != "overage");
     let spent = own.filter(|limit| limit.status.as_deref() == Some("rejected") || limit.left(now) == Some(0.0));
     spent.filter_map(|limit| limit.resets_at).filter(|reset| *reset > now).max()
 }
@@ -108,12 +108,12 @@ pub fn rank<'a>(
             let within = match strategy {
                 // Counted backwards from whose turn it is.
                 Strategy::RoundRobin => ((index + count - lot.turn % count) % count) as f64,
-                strategy => within(account, strategy, lot.seed, now),
+                strategy => within(account, strategy, ask.family, lot.seed, now),
             };
             let place = Place {
                 settled: account.state(now) == State::Ready,
                 tier: account.priority,
-                dry: is_dry(account, now),
+                dry: is_dry(account, ask.family, now),
                 within,
                 tie: unit(lot.seed, &account.id),
             };
@@ -138,8 +138,8 @@ struct Place {
 /// The share left of a limit below which an account is tried only after the others of its tier.
 const DRY: f64 = 0.02;
 
-fn is_dry(account: &Account, now: Timestamp) -> bool {
-    headroom(&account.reported_limits, now).is_some_and(|left| left < DRY)
+fn is_dry(account: &Account, family: &str, now: Timestamp) -> bool {
+    headroom(account.limits_of(family), now).is_some_and(|left| left < DRY)
 }
 
 fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusion> {
@@ -169,13 +169,13 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     {
         return Some(Exclusion::Cooling { until });
     }
-    let until = (!account.use_paid_overage).then(|| spent_until(account, now)).flatten()?;
+    let until = (!account.use_paid_overage).then(|| spent_until(account, ask.family, now)).flatten()?;
     Some(Exclusion::Spent { until })
 }
 
 /// The strategy's figure; smaller is earlier.
-fn within(account: &Account, strategy: Strategy, seed: &[u8], now: Timestamp) -> f64 {
-    let limits = &account.reported_limits;
+fn within(account: &Account, strategy: Strategy, family: &str, seed: &[u8], now: Timestamp) -> f64 {
+    let limits = account.limits_of(family);
     match strategy {
         Strategy::Priority => account.created_at.as_millisecond() as f64,
         // Weighted rendezvous hashing: the smallest of exponential draws wins in proportion to the rates.

@@ -9,6 +9,7 @@ mod flow;
 mod hold;
 mod open;
 mod project;
+mod quota;
 mod refresh;
 mod source;
 mod upkeep;

@@ -125,7 +125,7 @@ async fn preview(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Resp
 fn order(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy, turn: usize) -> Vec<Value> {
     let seed = random::draw().to_le_bytes();
     let ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &seed, turn }, clock::now());
-    let reason = |account: &Account| format!("tier {}, {}", account.priority, figure(account, strategy));
+    let reason = |account: &Account| format!("tier {}, {}", account.priority, figure(account, strategy, ask.family));
     ranking.order.iter().map(|account| row(account, &reason(account))).collect()
 }
 
@@ -139,8 +139,8 @@ fn row(account: &Account, reason: &str) -> Value {
 }
 
 /// What the strategy looks at, in words.
-fn figure(account: &Account, strategy: Strategy) -> String {
-    let limits = &account.reported_limits;
+fn figure(account: &Account, strategy: Strategy, family: &str) -> String {
+    let limits = account.limits_of(family);
     match strategy {
         Strategy::Priority => format!("added {}", account.created_at.strftime("%Y-%m-%d")),
         Strategy::Weighted => format!("weight {}", account.weight),

@@ -344,3 +344,30 @@ async fn a_check_asks_code_assist_who_the_account_is() {
     let found = app.instance.manage(Method::POST, &path, None).await;
     assert_eq!((&found["ok"], &found["account"]["state"]), (&json!(true), &json!("ready")), "{found}");
 }
+
+/// `gemini-api.md` §7.3: asked for now and then, by one instance, while the account is in use.
+#[tokio::test]
+async fn the_quota_of_an_account_in_use_is_asked_for_and_shown() {
+    let app = App::start().await;
+    let id = app.google("ya29.one", json!({})).await;
+    let key = app.key(json!({})).await;
+    app.database.execute("update accounts set created_at = now() - interval '6 minutes'").await;
+    app.fake.script(Script::once(Answer::held_after(1)));
+    let held = app.instance.gemini(&key, &verb(VERBS[1]), ASK).send().await.unwrap();
+    // Each of the others does its upkeep beside its first request; the first of them asks.
+    for _ in 0..2 {
+        let other = app.neighbour().await;
+        assert_eq!(other.gemini(&key, &verb(VERBS[0]), ASK).send().await.unwrap().status(), 200);
+    }
+    let shown = crate::support::eventually("the quota is shown", || async {
+        let shown = app.shown(&id).await;
+        (shown["reported_limits"] != json!([])).then_some(shown)
+    })
+    .await;
+    let limit = &shown["reported_limits"][0];
+    assert_eq!((&limit["name"], &limit["family"]), (&json!("gemini-2.5-pro requests"), &json!(MODEL)));
+    app.fake.release(1);
+    held.text().await.unwrap();
+    let [asked] = calls(&app, "retrieveUserQuota").try_into().unwrap();
+    assert_eq!(asked.body, r#"{"project":"p-1"}"#);
+}

@@ -30,6 +30,7 @@ fn lot(seed: &[u8]) -> Lot<'_> {
 fn reported(name: &str, utilization: f64, resets_at: i64) -> ReportedLimit {
     ReportedLimit {
         name: name.to_owned(),
+        family: None,
         limit: None,
         remaining: None,
         utilization: Some(utilization),
@@ -216,5 +217,20 @@ fn a_login_of_google_is_left_out_of_what_code_assist_lacks_and_a_key_out_of_code
         assert_eq!(names(&ranking), order, "{api:?} {operation:?}");
         let told: Vec<_> = ranking.excluded.iter().map(|(_, why)| *why).collect();
         assert_eq!(told, excluded.map(Exclusion::Api).into_iter().collect::<Vec<_>>(), "{api:?} {operation:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_another_family_says_nothing_of_this_one() {
+    let of = |family: &str, used| ReportedLimit { family: Some(family.to_owned()), ..reported("x", used, NOW + 9) };
+    let spent = Account {
+        use_paid_overage: false,
+        created_at: at(-1),
+        ..with_limits("spent", &[of("opus-5", 1.0), of("haiku-5", 0.0)])
+    };
+    let accounts = [spent, with_limits("half", &[of("haiku-5", 0.5)])];
+    for (family, expect) in [("opus-5", vec!["half"]), ("haiku-5", vec!["spent", "half"])] {
+        let ask = Ask { family, ..ASK };
+        assert_eq!(names(&rank(&accounts, &ask, Strategy::Headroom, &lot(b"any"), at(NOW))), expect, "{family}");
     }
 }

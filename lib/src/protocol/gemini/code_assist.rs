@@ -4,6 +4,7 @@
 //! itself keeps every byte but those that name a project, which is the account's, and a model that the account maps.
 
 mod project;
+mod quota;
 #[cfg(test)]
 mod tests;
 mod unwrap;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub(crate) use project::{Loaded, NO_PROJECT, Onboarded, is_barred_by_policy, load_request, loaded, onboarded};
+pub(crate) use quota::quota;
 pub(crate) use unwrap::Unwrap;
 
 /// What a method of `/v1internal:…` asks, and how it is called. Those that change the settings of an account's owner are
