@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     id::AccountId,
     pool::Account,
-    protocol::Provider,
+    protocol::{Api, Provider},
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
@@ -86,6 +86,22 @@ impl Gateway {
     pub(crate) fn unseal(&self, account: &Account) -> Result<Credential, Unsealable> {
         let plain = self.sealer.open(account.id.as_str(), &account.sealed)?;
         Credential::from_plain(plain).ok_or(Unsealable::Damaged)
+    }
+
+    /// Where an account's requests go.
+    pub(crate) fn base_url<'a>(&'a self, account: &'a Account) -> &'a str {
+        account.base_url.as_deref().unwrap_or_else(|| self.own_upstream(account.api()))
+    }
+
+    /// Where an API is, also for a call that comes with its caller's own login.
+    pub(crate) fn own_upstream(&self, api: Api) -> &str {
+        let upstreams = &self.config.upstreams;
+        let own = match api {
+            Api::Anthropic => &upstreams.anthropic,
+            Api::Gemini => &upstreams.gemini,
+            Api::CodeAssist => &upstreams.code_assist,
+        };
+        own.as_str()
     }
 
     /// As which application the logins of a provider's accounts are renewed.

@@ -132,11 +132,6 @@ impl Account {
         }
     }
 
-    /// The upstream's address.
-    pub fn base_url(&self) -> &str {
-        self.base_url.as_deref().unwrap_or_else(|| self.api().default_base_url())
-    }
-
     /// The reported limits that a request for a model of this family falls under.
     pub fn limits_of<'a>(&'a self, family: &'a str) -> impl Iterator<Item = &'a ReportedLimit> {
         self.reported_limits.iter().filter(move |limit| limit.family.as_deref().is_none_or(|of| of == family))

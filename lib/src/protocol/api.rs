@@ -14,15 +14,6 @@ pub enum Api {
 }
 
 impl Api {
-    /// Where it is, unless an account says otherwise.
-    pub fn default_base_url(self) -> &'static str {
-        match self {
-            Self::Anthropic => "https://api.anthropic.com",
-            Self::Gemini => "https://generativelanguage.googleapis.com",
-            Self::CodeAssist => "https://cloudcode-pa.googleapis.com",
-        }
-    }
-
     /// Whether an upstream of this API can serve a call that is made in the words of `spoken`. Code Assist serves calls of
     /// the public Gemini API as far as it has them itself: no embeddings, no files, no caches, no list of models.
     pub fn serves(self, spoken: Self, operation: Operation, model: Option<&str>) -> bool {

@@ -16,10 +16,11 @@ use crate::{
     upstream::{Outgoing, address},
 };
 
-/// The request for an account with a login of Google; `headers` are the caller's, with the account's token.
+/// The request for an account with a login of Google, at its address; `headers` are the caller's, with the account's token.
 pub(super) fn outgoing(
     arrival: &Arrival,
     account: &Account,
+    base_url: &str,
     credential: &Credential,
     mut headers: HeaderMap,
 ) -> Result<Outgoing> {
@@ -34,7 +35,7 @@ pub(super) fn outgoing(
         let model = renamed.map(|(_, to)| to);
         let body = code_assist::made_the_accounts(demand.operation, project, model, &arrival.body)?;
         let query = arrival.uri.query().and_then(strip_key).map_or_else(String::new, |query| format!("?{query}"));
-        let url = address(account.base_url(), &[arrival.uri.path(), &query].concat())?;
+        let url = address(base_url, &[arrival.uri.path(), &query].concat())?;
         return Ok(Outgoing { method, url, headers, body });
     }
     // The answer is taken out of its wrapper here, so it may as well come plain.
@@ -42,5 +43,5 @@ pub(super) fn outgoing(
     let model = asked.map(|asked| account.model_name(asked)).unwrap_or_default();
     let wrapper = Wrapper { model, project, prompt_id: arrival.id.as_str() };
     let body = code_assist::wrap(demand.operation, &wrapper, &arrival.body)?;
-    Ok(Outgoing { method, url: address(account.base_url(), code_assist::path(demand))?, headers, body })
+    Ok(Outgoing { method, url: address(base_url, code_assist::path(demand))?, headers, body })
 }

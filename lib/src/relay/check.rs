@@ -80,9 +80,16 @@ async fn ask(cx: &Context, account: &Account) -> Result<Asked> {
     let told = match (account.api(), &credential) {
         (Api::CodeAssist, Credential::OAuth { project, .. }) => {
             let request = load_request(project.as_deref());
-            code_assist::call(&cx.gateway.upstream, account, &credential, "loadCodeAssist", &request).await?
+            code_assist::call(
+                &cx.gateway.upstream,
+                cx.gateway.base_url(account),
+                &credential,
+                "loadCodeAssist",
+                &request,
+            )
+            .await?
         }
-        _ => cx.gateway.upstream.ask(list_of_models(account, &credential)?, PATIENCE).await,
+        _ => cx.gateway.upstream.ask(list_of_models(cx, account, &credential)?, PATIENCE).await,
     };
     let (status, headers, body) = match told {
         Ok(told) => told,
@@ -105,7 +112,7 @@ async fn ask(cx: &Context, account: &Account) -> Result<Asked> {
     Ok(Asked { status: Some(status.as_u16()), penalty, message })
 }
 
-fn list_of_models(account: &Account, credential: &Credential) -> Result<Outgoing> {
+fn list_of_models(cx: &Context, account: &Account, credential: &Credential) -> Result<Outgoing> {
     let mut headers = HeaderMap::new();
     let path = match account.provider {
         Provider::Anthropic => {
@@ -115,5 +122,6 @@ fn list_of_models(account: &Account, credential: &Credential) -> Result<Outgoing
         Provider::Gemini => "/v1beta/models?pageSize=1",
     };
     account.provider.authorize(&mut headers, credential)?;
-    Ok(Outgoing { method: Method::GET, url: address(account.base_url(), path)?, headers, body: bytes::Bytes::new() })
+    let url = address(cx.gateway.base_url(account), path)?;
+    Ok(Outgoing { method: Method::GET, url, headers, body: bytes::Bytes::new() })
 }

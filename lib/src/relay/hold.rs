@@ -9,9 +9,9 @@ use super::source::Source;
 use crate::{
     clock,
     protocol::{
-        Answer, Api, Beginning, Demand, Form, Verdict,
+        Answer, Api, Beginning, Demand, Form, Usage, Verdict,
         code_assist::{self, Unwrap},
-        reason,
+        meter, reason,
     },
 };
 
@@ -23,17 +23,34 @@ pub(super) struct Held {
     pub(super) chunks: VecDeque<Bytes>,
     /// What is still to come; `None` when all has been read.
     pub(super) rest: Option<Source>,
-    /// The beginning, unpacked, where it was an error.
+    /// The error, unpacked, where it is one: its body's beginning, or the data of a stream's event.
     error: Vec<u8>,
+    /// What it says that it used, where it is an error.
+    pub(super) told: Option<Box<Told>>,
+}
+
+/// What an answer that failed says that it used: it has cost money like any other.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) usage: Usage,
+    /// The model that served, as the upstream calls it.
+    pub(super) model: Option<String>,
+}
+
+/// Why nothing came that could be shown.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) reason: String,
+    pub(super) told: Option<Box<Told>>,
 }
 
 /// Reads as much of the answer of an upstream that speaks `api` as its verdict needs: an error's body, a stream's first
-/// event, or the first bytes. The error is the reason why nothing came.
+/// event, or the first bytes.
 pub(super) async fn hold(
     mut response: reqwest::Response,
     api: Api,
     demand: &Demand,
-) -> Result<(Held, Verdict), String> {
+) -> Result<(Held, Verdict), Broken> {
     let status = response.status();
     let mut headers = std::mem::take(response.headers_mut());
     let unwrap = Unwrap::new(api, demand, status, &mut headers);
@@ -42,8 +59,8 @@ pub(super) async fn hold(
     let mut chunks = VecDeque::new();
     let mut ended = false;
     let decided = loop {
-        if let Some(verdict) = first_event_verdict(status, &headers, &beginning, demand) {
-            break Some(verdict);
+        if let Some(decided) = first_event_verdict(status, &headers, &beginning, demand) {
+            break Some(decided);
         }
         let enough = match demand.form {
             _ if !status.is_success() => beginning.is_full(),
@@ -60,35 +77,51 @@ pub(super) async fn hold(
             }
             None => ended = true,
             // Nothing has reached the caller yet, so this attempt can be made elsewhere.
-            Some(Err(reason)) => return Err(reason),
+            Some(Err(reason)) => return Err(Broken { reason, told: told(demand, status, beginning.plain()) }),
         }
     };
-    let verdict = decided.unwrap_or_else(|| {
+    let (verdict, error) = decided.unwrap_or_else(|| {
         let answer = Answer { status, headers: &headers, body: beginning.plain() };
         let verdict = || demand.provider.judge(&answer, clock::now());
         match status.is_success() {
-            true => Verdict::Deliver,
-            false if api == demand.api => verdict(),
-            false => code_assist::of_wrapped(verdict(), answer.body),
+            true => (Verdict::Deliver, Vec::new()),
+            false if api == demand.api => (verdict(), beginning.plain().to_vec()),
+            false => (code_assist::of_wrapped(verdict(), answer.body), beginning.plain().to_vec()),
         }
     });
-    let error = if verdict == Verdict::Deliver { Vec::new() } else { beginning.plain().to_vec() };
-    Ok((Held { status, headers, chunks, rest: (!ended).then_some(source), error }, verdict))
+    let told = if verdict == Verdict::Deliver { None } else { told(demand, status, beginning.plain()) };
+    Ok((Held { status, headers, chunks, rest: (!ended).then_some(source), error, told }, verdict))
 }
 
-/// What a stream's first event means, once it is there.
+/// What a stream's first event means, once it is there, and its data where it is an error.
 fn first_event_verdict(
     status: StatusCode,
     headers: &HeaderMap,
     beginning: &Beginning,
     demand: &Demand,
-) -> Option<Verdict> {
+) -> Option<(Verdict, Vec<u8>)> {
     if !status.is_success() {
         return None;
     }
     let first = beginning.first(demand.form)?;
     let answer = Answer { status, headers, body: &first.data };
-    Some(demand.provider.judge_event(first.name.as_deref(), &answer, clock::now()))
+    let verdict = demand.provider.judge_event(first.name.as_deref(), &answer, clock::now());
+    let error = if verdict == Verdict::Deliver { Vec::new() } else { first.data.into_owned() };
+    Some((verdict, error))
+}
+
+/// What an answer that is not shown says of its use: only what it does say counts, and nothing is estimated.
+fn told(demand: &Demand, status: StatusCode, plain: &[u8]) -> Option<Box<Told>> {
+    let form = if status.is_success() { demand.form } else { Form::Json };
+    let mut meter = meter(demand.provider, demand.operation, form, None, 0);
+    meter.see(plain);
+    if form == Form::Sse {
+        // Half an event is read as far as it goes.
+        meter.see(b"\n\n");
+    }
+    let tally = meter.tally();
+    let usage = tally.usage.filter(|usage| !usage.is_nothing())?;
+    Some(Box::new(Told { usage, model: tally.model }))
 }
 
 impl Held {
@@ -121,6 +154,7 @@ mod tests {
             chunks: VecDeque::new(),
             rest: None,
             error: error.as_bytes().to_vec(),
+            told: None,
         };
         assert_eq!(held.refuses_token(), expect, "{status} {error}");
     }

@@ -90,8 +90,12 @@ impl Renewal<'_> {
         Err(Unable { remedy, reason })
     }
 
+    fn base_url(&self) -> &str {
+        self.gateway.base_url(self.known)
+    }
+
     async fn find(&self, login: &Credential) -> Found {
-        let asked = call(&self.gateway.upstream, self.known, login, "loadCodeAssist", &load_request(None)).await;
+        let asked = call(&self.gateway.upstream, self.base_url(), login, "loadCodeAssist", &load_request(None)).await;
         let body = match answered(asked) {
             Ok(body) => body,
             Err(found) => return found,
@@ -108,7 +112,7 @@ impl Renewal<'_> {
     async fn enrol(&self, login: &Credential, request: &Value) -> Found {
         let upstream = &self.gateway.upstream;
         let (began, [mut pause, longest]) = (Instant::now(), LOOKS);
-        let mut asked = call(upstream, self.known, login, "onboardUser", request).await;
+        let mut asked = call(upstream, self.base_url(), login, "onboardUser", request).await;
         loop {
             let body = match answered(asked) {
                 Ok(body) => body,
@@ -125,7 +129,7 @@ impl Renewal<'_> {
             }
             sleep(pause).await;
             pause = (pause * 2).min(longest);
-            asked = operation(upstream, self.known, login, &name).await;
+            asked = operation(upstream, self.base_url(), login, &name).await;
         }
     }
 }

@@ -16,7 +16,8 @@ pub(super) async fn ask(cx: &Context, account: &Account) -> Result<()> {
     let ready = refresh::ready(cx, account).await.map_err(|unable| Error::internal(unable.reason))?;
     let credential = cx.gateway.unseal(&ready).map_err(Error::internal)?;
     let request = json!({ "project": credential.project() });
-    let told = call(&cx.gateway.upstream, &ready, &credential, "retrieveUserQuota", &request).await?;
+    let told =
+        call(&cx.gateway.upstream, cx.gateway.base_url(&ready), &credential, "retrieveUserQuota", &request).await?;
     let (status, _, body) = told.map_err(Error::internal)?;
     let limits = if status.is_success() { quota(&body) } else { Vec::new() };
     if limits.is_empty() {

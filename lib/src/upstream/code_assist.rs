@@ -13,7 +13,6 @@ use super::{Outgoing, Upstream, address};
 use crate::{
     credential::Credential,
     error::{Error, Result},
-    pool::Account,
     protocol::Provider,
 };
 
@@ -23,16 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What an answer was: its status, its headers and its whole body. The error is the reason why there is none.
 pub(crate) type Told = Result<(StatusCode, HeaderMap, Bytes), String>;
 
-/// Calls `/v1internal:METHOD` with an account's login.
+/// Calls `/v1internal:METHOD` at an account's address, with its login.
 pub(crate) async fn call(
     upstream: &Upstream,
-    account: &Account,
+    base_url: &str,
     credential: &Credential,
     method: &str,
     body: &Value,
 ) -> Result<Told> {
     let path = ["/v1internal:", method].concat();
-    let mut outgoing = outgoing(Method::POST, account, credential, &path)?;
+    let mut outgoing = outgoing(Method::POST, base_url, credential, &path)?;
     outgoing.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     outgoing.body = body.to_string().into();
     Ok(upstream.ask(outgoing, PATIENCE).await)
@@ -41,17 +40,17 @@ pub(crate) async fn call(
 /// Asks how an operation stands.
 pub(crate) async fn operation(
     upstream: &Upstream,
-    account: &Account,
+    base_url: &str,
     credential: &Credential,
     name: &str,
 ) -> Result<Told> {
-    let outgoing = outgoing(Method::GET, account, credential, &["/v1internal/", name].concat())?;
+    let outgoing = outgoing(Method::GET, base_url, credential, &["/v1internal/", name].concat())?;
     Ok(upstream.ask(outgoing, PATIENCE).await)
 }
 
-fn outgoing(method: Method, account: &Account, credential: &Credential, path: &str) -> Result<Outgoing> {
+fn outgoing(method: Method, base_url: &str, credential: &Credential, path: &str) -> Result<Outgoing> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     Provider::Gemini.authorize(&mut headers, credential).map_err(Error::internal)?;
-    Ok(Outgoing { method, url: address(account.base_url(), path)?, headers, body: Bytes::new() })
+    Ok(Outgoing { method, url: address(base_url, path)?, headers, body: Bytes::new() })
 }
