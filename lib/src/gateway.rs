@@ -21,7 +21,7 @@ use crate::{
     error::Result,
     id::AccountId,
     pool::Account,
-    protocol::Provider,
+    protocol::{Api, Provider},
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
@@ -94,21 +94,16 @@ impl Gateway {
 
     /// Where an account's requests go.
     pub(crate) fn base_url<'a>(&'a self, account: &'a Account) -> &'a str {
-        let upstreams = &self.config.upstreams;
-        let own = match account.provider {
-            Provider::Anthropic => &upstreams.anthropic,
-            Provider::Gemini => &upstreams.gemini,
-        };
-        account.base_url.as_deref().unwrap_or(own.as_str())
+        account.base_url.as_deref().unwrap_or_else(|| self.own_upstream(account.api()))
     }
 
-    /// Where a call goes that comes with its caller's own login.
-    pub(crate) fn own_upstream(&self, provider: Provider, path: &str) -> &str {
+    /// Where an API is, also for a call that comes with its caller's own login.
+    pub(crate) fn own_upstream(&self, api: Api) -> &str {
         let upstreams = &self.config.upstreams;
-        let own = match provider {
-            Provider::Anthropic => &upstreams.anthropic,
-            Provider::Gemini if path.starts_with("/v1internal") => &upstreams.code_assist,
-            Provider::Gemini => &upstreams.gemini,
+        let own = match api {
+            Api::Anthropic => &upstreams.anthropic,
+            Api::Gemini => &upstreams.gemini,
+            Api::CodeAssist => &upstreams.code_assist,
         };
         own.as_str()
     }

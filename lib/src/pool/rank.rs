@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Account, State, Strategy, earliest_reset, headroom};
-use crate::{access::matches_any, id::AccountId, protocol::Provider};
+use crate::{
+    access::matches_any,
+    id::AccountId,
+    protocol::{Api, Operation, Provider},
+};
 
 /// What is asked of the pool.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +19,10 @@ pub struct Ask<'a> {
     pub pool: &'a str,
     /// Whose account it must be.
     pub provider: Provider,
+    /// In whose words it is asked.
+    pub api: Api,
+    /// What is asked.
+    pub operation: Operation,
     /// The model, where there is one.
     pub model: Option<&'a str>,
     /// The family whose limits it falls under.
@@ -28,6 +36,8 @@ pub struct Ask<'a> {
 pub enum Exclusion {
     /// It was tried for this request.
     Tried,
+    /// Its upstream speaks this API, which cannot serve such a call.
+    Api(Api),
     /// The operator took it out.
     Paused,
     /// Its credential is refused.
@@ -80,8 +90,8 @@ impl<'a> Ranking<'a> {
 }
 
 /// When the limit is renewed that is spent last; `None`: none is.
-fn spent_until(account: &Account, now: Timestamp) -> Option<Timestamp> {
-    let own = account.reported_limits.iter().filter(|limit| limit.name != "overage");
+fn spent_until(account: &Account, family: &str, now: Timestamp) -> Option<Timestamp> {
+    let own = account.limits_of(family).filter(|limit| limit.name != "overage");
     let spent = own.filter(|limit| limit.status.as_deref() == Some("rejected") || limit.left(now) == Some(0.0));
     spent.filter_map(|limit| limit.resets_at).filter(|reset| *reset > now).max()
 }
@@ -142,8 +152,8 @@ impl Place {
         Self {
             later: is_test != ask.tried.is_empty(),
             tier: account.priority,
-            dry: is_dry(account, now),
-            within: within(account, strategy, tie, now),
+            dry: is_dry(account, ask.family, now),
+            within: within(account, strategy, ask.family, tie, now),
             tie,
         }
     }
@@ -157,13 +167,17 @@ impl Place {
 /// The share left of a limit below which an account is tried only after the others of its tier.
 const DRY: f64 = 0.02;
 
-fn is_dry(account: &Account, now: Timestamp) -> bool {
-    headroom(&account.reported_limits, now).is_some_and(|left| left < DRY)
+fn is_dry(account: &Account, family: &str, now: Timestamp) -> bool {
+    headroom(account.limits_of(family), now).is_some_and(|left| left < DRY)
 }
 
 fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusion> {
     if ask.tried.contains(&account.id) {
         return Some(Exclusion::Tried);
+    }
+    let api = account.api();
+    if !api.serves(ask.api, ask.operation, ask.model) {
+        return Some(Exclusion::Api(api));
     }
     match account.state(now) {
         State::Ready => {}
@@ -190,13 +204,13 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     {
         return Some(Exclusion::Cooling { until });
     }
-    let until = (!account.use_paid_overage).then(|| spent_until(account, now)).flatten()?;
+    let until = (!account.use_paid_overage).then(|| spent_until(account, ask.family, now)).flatten()?;
     Some(Exclusion::Spent { until })
 }
 
 /// The strategy's figure; smaller is earlier.
-fn within(account: &Account, strategy: Strategy, draw: u64, now: Timestamp) -> f64 {
-    let limits = &account.reported_limits;
+fn within(account: &Account, strategy: Strategy, family: &str, draw: u64, now: Timestamp) -> f64 {
+    let limits = account.limits_of(family);
     match strategy {
         Strategy::Priority => account.created_at.as_millisecond() as f64,
         // Weighted rendezvous hashing: the smallest of exponential draws wins in proportion to the rates.

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use tokio::time::timeout;
 
 use super::{
-    Arrival,
+    Arrival, assist,
     hold::{self, Broken, Held, Told},
     open::Open,
     refresh,
@@ -18,8 +18,8 @@ use crate::{
     gateway::Context,
     id::AccountId,
     pool::Account,
-    protocol::{Penalty, Verdict, strip_key, to_upstream},
-    upstream::{Outgoing, address},
+    protocol::{Api, Penalty, Verdict, strip_key, to_upstream},
+    upstream::{Outgoing, address, cause},
 };
 
 /// What came of an attempt.
@@ -47,7 +47,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
-    let (held, verdict) = match send(cx, arrival, outgoing, open).await {
+    let (held, verdict) = match send(cx, arrival, account.api(), outgoing, open).await {
         Ok(held) => held,
         Err(unanswered) => {
             unreached(&account.id, &unanswered, open, began);
@@ -81,10 +81,11 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     }
 }
 
-/// Sends a request, and holds the beginning of its answer.
+/// Sends a request to an upstream that speaks `api`, and holds the beginning of its answer.
 pub(super) async fn send(
     cx: &Context,
     arrival: &Arrival,
+    api: Api,
     outgoing: Outgoing,
     open: &Open,
 ) -> Result<(Held, Verdict), Unanswered> {
@@ -92,7 +93,7 @@ pub(super) async fn send(
     let patience = &arrival.policy().patience;
     let answer = timeout(patience.first_byte(), async {
         match cx.gateway.upstream.send(outgoing, patience.connect()).await {
-            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::from),
+            Ok(response) => hold::hold(response, api, &arrival.demand).await.map_err(Unanswered::from),
             // Without a connection nothing was sent, and nothing can have been charged.
             Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
         }
@@ -123,15 +124,6 @@ pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Ope
     }
 }
 
-/// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 /// Keeps what an answer says of the account's limits, where it says something new.
 fn learn(cx: &Context, account: &Account, headers: &HeaderMap) {
     let limits = account.provider.reported_limits(headers);
@@ -159,6 +151,10 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
     })?;
     let mut headers = to_upstream(&arrival.headers);
     demand.provider.authorize(&mut headers, &credential)?;
+    if account.api() == Api::CodeAssist {
+        let base_url = cx.gateway.base_url(account);
+        return assist::outgoing(arrival, account, base_url, &credential, headers);
+    }
     let mapped =
         demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);
     let mut path = Cow::Borrowed(arrival.uri.path());

@@ -14,6 +14,7 @@ use crate::{
     gateway::{Context, Snapshot},
     id::AccountId,
     pool::{Account, Ask, Exclusion, Lot, Ranking, rank},
+    protocol::Api,
     random,
     store::{Binding, Claim, Granted, Refused},
 };
@@ -129,6 +130,8 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     let ask = Ask {
         pool: &arrival.key.pool,
         provider: arrival.demand.provider,
+        api: arrival.demand.api,
+        operation: arrival.demand.operation,
         model: arrival.demand.model.as_deref(),
         family: &family,
         tried,
@@ -191,6 +194,10 @@ fn everyone_busy(arrival: &Arrival) -> Error {
 /// Why there is no account to ask at all.
 fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
     let (provider, pool) = (arrival.demand.provider, &arrival.key.pool);
+    let excluded = &ranking.excluded;
+    if !excluded.is_empty() && excluded.iter().all(|(_, why)| matches!(why, Exclusion::Api(_))) {
+        return wrong_kind(arrival);
+    }
     let comes_back = ranking.excluded.iter().filter_map(|(_, why)| match why {
         Exclusion::Cooling { until } | Exclusion::Spent { until } => Some(*until),
         Exclusion::Tested => Some(clock::now() + BUSY_FOR),
@@ -211,4 +218,18 @@ fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
             Error::new(Kind::Unavailable, format!("no {provider} account in the pool `{pool}` is usable at the moment"))
         }
     }
+}
+
+/// The pool has accounts of the provider, and none that such a call can be made with.
+fn wrong_kind(arrival: &Arrival) -> Error {
+    let pool = &arrival.key.pool;
+    let message = match arrival.demand.api {
+        Api::CodeAssist => format!("Code Assist needs an account with a login, and the pool `{pool}` has none"),
+        _ => format!(
+            "every {} account in the pool `{pool}` holds a login and is served by Code Assist, which has only \
+             generateContent, streamGenerateContent and countTokens; this call needs an account with an API key",
+            arrival.demand.provider
+        ),
+    };
+    Error::new(Kind::InvalidRequest, message)
 }

@@ -162,6 +162,28 @@ impl Store {
         self.rows(sql, &of).await.map(drop)
     }
 
+    /// An account with a login of Google that serves right now, and whose quota nobody has asked for in the last five minutes;
+    /// whoever gets it here is the one to ask.
+    pub async fn due_quota(&self) -> Result<Option<Account>> {
+        let sql = "
+            update accounts set reported_at = now()
+            where id = (
+                select id from accounts a
+                where provider = 'gemini' and credential_kind = 'oauth' and not paused and health <> 'needs_auth'
+                  and coalesce(reported_at, created_at) < now() - interval '5 minutes'
+                  and exists (select from leases l where l.account_id = a.id)
+                order by reported_at nulls first
+                limit 1
+                for update skip locked
+            )
+            returning id";
+        let rows = self.rows(sql, &[]).await?;
+        match rows.first() {
+            Some(row) => self.account(&AccountId::from(row.get::<_, String>("id"))).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// An account whose credential was refused, and that was not looked at for ten minutes; whoever gets it here is the one to check it.
     pub async fn due_check(&self) -> Result<Option<Account>> {
         let sql = "

@@ -8,6 +8,7 @@ mod again;
 mod books;
 mod breaker;
 mod bytes;
+mod code_assist;
 mod database;
 mod failover;
 mod files;

@@ -13,8 +13,15 @@ fn account(name: &str) -> Account {
     Account::new(AccountId::from(format!("acc_{name}")), Provider::Anthropic, name.to_owned(), at(0))
 }
 
-const ASK: Ask<'_> =
-    Ask { pool: "default", provider: Provider::Anthropic, model: Some("claude-opus-5"), family: "opus-5", tried: &[] };
+const ASK: Ask<'_> = Ask {
+    pool: "default",
+    provider: Provider::Anthropic,
+    api: Api::Anthropic,
+    operation: Operation::Generate,
+    model: Some("claude-opus-5"),
+    family: "opus-5",
+    tried: &[],
+};
 
 fn lot(seed: &[u8]) -> Lot<'_> {
     Lot { seed, turn: 0 }
@@ -23,6 +30,7 @@ fn lot(seed: &[u8]) -> Lot<'_> {
 fn reported(name: &str, utilization: f64, resets_at: i64) -> ReportedLimit {
     ReportedLimit {
         name: name.to_owned(),
+        family: None,
         limit: None,
         remaining: None,
         utilization: Some(utilization),
@@ -213,5 +221,42 @@ fn portions_of_an_order_are_the_order() {
             portions.extend(ranking.take(64).into_iter().map(|account| account.name.clone()));
         }
         assert_eq!(portions, whole, "{strategy:?}");
+    }
+}
+
+#[test]
+fn a_login_of_google_is_left_out_of_what_code_assist_lacks_and_a_key_out_of_code_assist() {
+    let of_kind =
+        |kind: &str| Account { provider: Provider::Gemini, credential_kind: kind.to_owned(), ..account(kind) };
+    let accounts = [of_kind("api_key"), of_kind("oauth")];
+    for (api, operation, order, excluded) in [
+        (Api::Gemini, Operation::Generate, vec!["oauth", "api_key"], None),
+        (Api::Gemini, Operation::CountTokens, vec!["oauth", "api_key"], None),
+        (Api::Gemini, Operation::Embed, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::Gemini, Operation::Models, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::Gemini, Operation::Other, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::CodeAssist, Operation::Generate, vec!["oauth"], Some(Api::Gemini)),
+        (Api::CodeAssist, Operation::Other, vec!["oauth"], Some(Api::Gemini)),
+    ] {
+        let ask = Ask { provider: Provider::Gemini, api, operation, model: None, ..ASK };
+        let ranking = rank(&accounts, &ask, Strategy::Priority, &lot(b"any"), at(NOW));
+        let told: Vec<_> = ranking.excluded.iter().map(|(_, why)| *why).collect();
+        assert_eq!(names(ranking), order, "{api:?} {operation:?}");
+        assert_eq!(told, excluded.map(Exclusion::Api).into_iter().collect::<Vec<_>>(), "{api:?} {operation:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_another_family_says_nothing_of_this_one() {
+    let of = |family: &str, used| ReportedLimit { family: Some(family.to_owned()), ..reported("x", used, NOW + 9) };
+    let spent = Account {
+        use_paid_overage: false,
+        created_at: at(-1),
+        ..with_limits("spent", &[of("opus-5", 1.0), of("haiku-5", 0.0)])
+    };
+    let accounts = [spent, with_limits("half", &[of("haiku-5", 0.5)])];
+    for (family, expect) in [("opus-5", vec!["half"]), ("haiku-5", vec!["spent", "half"])] {
+        let ask = Ask { family, ..ASK };
+        assert_eq!(names(rank(&accounts, &ask, Strategy::Headroom, &lot(b"any"), at(NOW))), expect, "{family}");
     }
 }

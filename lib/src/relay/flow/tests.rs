@@ -52,7 +52,8 @@ impl Stage {
         let chunks = unfold(told, |mut told| async move { Some((told.recv().await?, told)) });
         let response = http::Response::new(reqwest::Body::wrap_stream(chunks.boxed()));
         let arrival = arrival(path, body);
-        let (held, _) = hold::hold(reqwest::Response::from(response), &arrival.demand).await.unwrap();
+        let (held, _) =
+            hold::hold(reqwest::Response::from(response), arrival.demand.api, &arrival.demand).await.unwrap();
         let open = open(&arrival);
         let demand = &arrival.demand;
         let meter = meter(demand.provider, demand.operation, demand.form, None, demand.input_estimate);
