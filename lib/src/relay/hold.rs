@@ -8,13 +8,16 @@ use serde::Deserialize;
 
 use crate::{
     clock,
-    protocol::{Answer, Beginning, Demand, Form, Verdict},
+    protocol::{Answer, Beginning, Demand, Form, Operation, Verdict},
 };
 
 use super::attempt::cause;
 
 /// The longest text of an upstream that is kept as the reason of a setback.
 const REASON_CHARS: usize = 300;
+
+/// An answer in one piece is held up to here; what is longer goes out as it comes.
+const MOST_HELD: usize = 1 << 20;
 
 /// An answer whose beginning has been read.
 pub(super) struct Held {
@@ -28,20 +31,22 @@ pub(super) struct Held {
     error: Vec<u8>,
 }
 
-/// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or the first bytes. The error
-/// is the reason why nothing came.
+/// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or an answer in one piece
+/// whole. The error is the reason why it did not come.
 pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Result<(Held, Verdict), String> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let mut beginning = Beginning::new(&headers);
     let mut chunks = VecDeque::new();
-    let mut ended = false;
+    let (mut held_bytes, mut ended) = (0, false);
     let decided = loop {
         if let Some(verdict) = first_event_verdict(status, &headers, &beginning, demand) {
             break Some(verdict);
         }
         let enough = match demand.form {
             _ if !status.is_success() => beginning.is_full(),
+            // Its caller can do nothing with a part of it, and while it is held another account can still give a whole one.
+            Form::Json if demand.operation != Operation::Other => held_bytes > MOST_HELD,
             Form::Json => !chunks.is_empty(),
             Form::Sse | Form::JsonArray => beginning.is_full(),
         };
@@ -51,6 +56,7 @@ pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Re
         match response.chunk().await {
             Ok(Some(chunk)) => {
                 beginning.see(&chunk);
+                held_bytes += chunk.len();
                 chunks.push_back(chunk);
             }
             Ok(None) => ended = true,

@@ -12,6 +12,7 @@ export const FAULTS = {
   reset: { before: "reset" },
   "error first": { body: { lifelike: { error_after_events: 0 } } },
   hang: { before: "hang" },
+  cut: { body: { lifelike: { cut_after_events: 3 } }, end: "reset" },
 };
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
@@ -39,7 +40,7 @@ export async function set(fake, wrong) {
 export async function play(fake, fickle, { draw, every, over, mended }) {
   const wrong = new Map();
   const came = {};
-  const names = Object.keys(FAULTS);
+  const names = Object.keys(FAULTS).filter((name) => name !== "cut");
   while (!over()) {
     const account = fickle[Math.floor(draw() * fickle.length)];
     const fault = names[Math.floor(draw() * names.length)];
