@@ -16,6 +16,8 @@ language plpgsql
 -- The tables are small and change all the time: an index is right whatever the statistics of the moment say, and a plan
 -- that was right once is right again.
 set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+-- Whoever waits longer for the others has no caller any more, who is told within five seconds: it must not take a lease.
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare

@@ -64,13 +64,13 @@ test("more streams than the accounts have room for: the rest are told to come ba
   const before = (await rowsOf(crowd)).length;
 
   const results = await crowd.press(size.streams, size.ms / 3, size.prompt);
-  await settled(crowd);
   const [whole, refused] = [results.filter((it) => it.whole), results.filter((it) => !it.whole)];
   for (const { status, retryAfter, text, fault } of refused) {
     assert.deepEqual([status, fault], [429, null], text);
     assert.ok(Number.isInteger(Number(retryAfter)) && retryAfter >= 1 && retryAfter < 60, `retry-after: ${retryAfter}`);
     assert.equal(JSON.parse(text).error.type, "rate_limit_error");
   }
+  await settled(crowd);
   const [seen, counts, rows] = await Promise.all([seenBy(fake), countsOf(fake), rowsOf(crowd)]);
   const accounts = limitsHeld(crowd, seen, counts).slice(0, left);
   for (const { name, inFlight, limits } of accounts) assert.equal(inFlight, limits.max_in_flight, `${name} is used to its cap`);
