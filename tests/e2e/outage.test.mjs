@@ -122,7 +122,7 @@ test("D7: bad answers, timeouts, bad requests and a killed process leave no leas
 test("D12: thousands of callers hang up: the account stays ready, nothing is left, and memory does not grow", { skip: process.platform !== "linux" && "reads /proc" }, async (t) => {
   const fake = await startFake(programs);
   t.after(() => fake.stop());
-  const gateway = await startLocal(programs, { ...(await settings()), RUST_LOG: "error" });
+  const gateway = await startLocal(programs, { ...(await settings()), LOG: "error" });
   t.after(() => gateway.stop());
   const key = await furnish(gateway, fake);
   const memory = async () => Number((await readFile(`/proc/${gateway.program.child.pid}/status`, "utf8")).match(/^VmRSS:\s+(\d+) kB$/m)[1]) / 1_024;

@@ -33,7 +33,7 @@ after(() => Promise.all([crowd?.stop(), fake?.stop()]));
 
 test("eight processes and twenty accounts: no limit is exceeded by one, no request fails, and the books are the upstream's", async (t) => {
   const began = Date.now();
-  const results = await crowd.press(size.streams, size.ms, size.prompt);
+  const results = await crowd.press(size);
   const took = Date.now() - began;
   await settled(crowd);
 
@@ -63,7 +63,7 @@ test("more streams than the accounts have room for: the rest are told to come ba
   await fetch(`${fake.address}/_fake/clear`, { method: "POST" });
   const before = (await rowsOf(crowd)).length;
 
-  const results = await crowd.press(size.streams, size.ms / 3, size.prompt);
+  const results = await crowd.press({ ...size, ms: size.ms / 3 });
   const [whole, refused] = [results.filter((it) => it.whole), results.filter((it) => !it.whole)];
   for (const { status, retryAfter, text, fault } of refused) {
     assert.deepEqual([status, fault], [429, null], text);

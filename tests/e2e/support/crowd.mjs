@@ -22,7 +22,7 @@ export class Crowd {
   static async start(programs, processes, variables = {}) {
     const crowd = new Crowd();
     crowd.#programs = programs;
-    crowd.env = { ...(await settings()), RUST_LOG: "error", ...variables };
+    crowd.env = { ...(await settings()), LOG: "error", ...variables };
     await crowd.join();
     await crowd.api("GET", "/api/keys");
     await Promise.all(Array.from({ length: processes - 1 }, () => crowd.join()));
@@ -65,17 +65,21 @@ export class Crowd {
     this.key = (await this.api("POST", "/api/keys", { name: "the crowd", role: "member" })).key;
   }
 
-  /** Keeps `streams` streams going for so many milliseconds, and waits until the last has ended; answers their results. */
-  async press(streams, ms, prompt) {
+  /**
+   * Keeps `streams` streams going for so many milliseconds, and waits until the last has ended; answers their results. They
+   * begin within the first tenth of the time, one after the other, as a crowd comes.
+   */
+  async press({ streams, ms, prompt }) {
     const [first, until] = [this.results.length, Date.now() + ms];
-    const client = async () => {
+    const client = async (number) => {
+      await sleep(((ms / 10) * number) / streams);
       while (Date.now() < until) {
         const { status, retryAfter } = await this.ask(prompt);
         // A client that is told to come back does so; one that lost its gateway goes to the next, as behind a balancer.
         if (status === 429) await sleep(Math.min(Number(retryAfter) * 1_000 || 1_000, Math.max(0, until - Date.now())));
       }
     };
-    await Promise.all(Array.from({ length: streams }, client));
+    await Promise.all(Array.from({ length: streams }, (_, number) => client(number)));
     return this.results.slice(first);
   }
 
