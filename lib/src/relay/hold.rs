@@ -9,11 +9,14 @@ use super::source::Source;
 use crate::{
     clock,
     protocol::{
-        Answer, Api, Beginning, Demand, Form, Usage, Verdict,
+        Answer, Api, Beginning, Demand, Form, Operation, Usage, Verdict,
         code_assist::{self, Unwrap},
         meter, reason,
     },
 };
+
+/// An answer in one piece is held up to here; what is longer goes out as it comes.
+const MOST_HELD: usize = 1 << 20;
 
 /// An answer whose beginning has been read.
 pub(super) struct Held {
@@ -45,7 +48,7 @@ pub(super) struct Broken {
 }
 
 /// Reads as much of the answer of an upstream that speaks `api` as its verdict needs: an error's body, a stream's first
-/// event, or the first bytes.
+/// event, or an answer in one piece whole.
 pub(super) async fn hold(
     mut response: reqwest::Response,
     api: Api,
@@ -57,13 +60,15 @@ pub(super) async fn hold(
     let mut source = Source::new(response, unwrap);
     let mut beginning = Beginning::new(&headers);
     let mut chunks = VecDeque::new();
-    let mut ended = false;
+    let (mut held_bytes, mut ended) = (0, false);
     let decided = loop {
         if let Some(decided) = first_event_verdict(status, &headers, &beginning, demand) {
             break Some(decided);
         }
         let enough = match demand.form {
             _ if !status.is_success() => beginning.is_full(),
+            // Its caller can do nothing with a part of it, and while it is held another account can still give a whole one.
+            Form::Json if demand.operation != Operation::Other => held_bytes > MOST_HELD,
             Form::Json => !chunks.is_empty(),
             Form::Sse | Form::JsonArray => beginning.is_full(),
         };
@@ -73,6 +78,7 @@ pub(super) async fn hold(
         match source.chunk().await {
             Some(Ok(chunk)) => {
                 beginning.see(&chunk);
+                held_bytes += chunk.len();
                 chunks.push_back(chunk);
             }
             None => ended = true,
