@@ -89,6 +89,17 @@ ownLogin("Claude Code with its own key", journeys.claudeWithItsOwnLogin,
 ownLogin("Gemini CLI with its own key", journeys.geminiWithItsOwnLogin,
   { GEMINI_API_KEY: "AIza-own" }, ["x-goog-api-key", "AIza-own"]);
 
+test("a spent budget reaches the person at once, in words", async (t) => {
+  const gateway = await startLocal(programs);
+  t.after(() => gateway.stop());
+  await furnish(gateway, fake);
+  const { key } = await gateway.api("POST", "/api/keys", { name: "spender", limits: { cost_total_usd: 0.000001 } });
+  await journeys.anthropicSays(gateway, key);
+  await ledger(gateway, 1);
+  await journeys.tellsOfTheSpentBudget(gateway, key);
+  assert.equal((await ledger(gateway, 1)).length, 1, "nothing more was sent to anybody");
+});
+
 test("streams arrive as they are sent", async (t) => {
   const gateway = await startLocal(programs);
   t.after(() => gateway.stop());

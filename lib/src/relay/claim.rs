@@ -56,6 +56,7 @@ pub(super) async fn next_account(
                 return account.ok_or_else(|| Error::internal("a claim took an account that was not named"));
             }
             Err(Refused::KeyGone) => return Err(key_gone()),
+            Err(Refused::KeyLimited(standing)) => return Err(standing.refusal(clock::now())),
             Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
             Err(Refused::AccountsBusy) if waits == WAITS || (waits > 0 && ranking.order.is_empty()) => break,
             Err(Refused::KeyBusy | Refused::AccountsBusy) => {
@@ -81,6 +82,7 @@ pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) ->
         match claim_to_the_end(cx, arrival, open, claim(arrival, open, None)).await? {
             Ok(granted) => return Ok(granted.account),
             Err(Refused::KeyGone) => return Err(key_gone()),
+            Err(Refused::KeyLimited(standing)) => return Err(standing.refusal(clock::now())),
             Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
             Err(Refused::KeyBusy) => {
                 waits += 1;
@@ -154,6 +156,7 @@ fn claim(arrival: &Arrival, open: &Open, accounts: Option<&[&Account]>) -> Claim
         tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
         accounts: accounts.map(|accounts| accounts.iter().map(|account| account.id.clone()).collect()),
         affinity: (affinity.enabled && session.is_some() && accounts.is_some()).then_some(binding),
+        secret_ends: arrival.key.secret_ends_at,
         session,
         draft: open::draft(arrival, open, &arrival.snapshot.prices),
     }

@@ -77,6 +77,24 @@ export async function anthropicSdk(gateway, key) {
   assert.deepEqual((await stream.finalMessage()).usage.output_tokens, message.usage.output_tokens);
 }
 
+/** One message by Anthropic's SDK. */
+export async function anthropicSays(gateway, key) {
+  const client = new Anthropic({ baseURL: gateway.address, apiKey: key, maxRetries: 0 });
+  return client.messages.create({ model: CLAUDE_MODEL, max_tokens: 100, messages: [{ role: "user", content: "say hi" }] });
+}
+
+/** Both command lines give up by themselves, without trying again for minutes, and say why. */
+export async function tellsOfTheSpentBudget(gateway, key) {
+  const [first, second] = await Promise.all([
+    claude(gateway, key, "say hi"),
+    gemini(gateway, key, "say hi", ["-m", GEMINI_MODEL]),
+  ]);
+  for (const { code, stdout, stderr } of [first, second]) {
+    assert.equal(code, 1, stdout + stderr);
+    assert.match(stdout + stderr, /reached its limit of \$0\.000001 in total \(cost_total_usd\)/);
+  }
+}
+
 /** Google's SDK, plain and as a stream. */
 export async function googleSdk(gateway, key) {
   const client = new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: gateway.address } });

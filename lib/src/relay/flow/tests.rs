@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Flow, PING_EVERY};
 use crate::{
-    access::{ApiKey, PresentedKey, Role},
+    access::{ApiKey, PresentedKey},
     background::Background,
     clock,
     config::{Config, Environment},
@@ -103,23 +103,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
 }
 
 fn key() -> ApiKey {
-    ApiKey {
-        id: KeyId::from("key_1".to_owned()),
-        prefix: String::new(),
-        name: String::new(),
-        role: Role::Member,
-        pool: "default".to_owned(),
-        providers: Vec::new(),
-        models: Vec::new(),
-        allow_passthrough: false,
-        max_in_flight: None,
-        labels: Default::default(),
-        note: String::new(),
-        expires_at: None,
-        revoked_at: None,
-        created_at: clock::now(),
-        updated_at: clock::now(),
-    }
+    ApiKey::new(KeyId::from("key_1".to_owned()), "", String::new(), clock::now())
 }
 
 /// Open, but never claimed: its settlement is handed to nobody.
