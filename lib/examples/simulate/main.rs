@@ -19,7 +19,7 @@ use std::{
 
 use gateway::{
     pool::{Affinity, Ask, Lot, Policy, Strategy, rank},
-    protocol::Provider,
+    protocol::{Api, Operation, Provider},
 };
 
 use dice::Dice;
@@ -94,7 +94,15 @@ fn time_ranking(accounts: usize, strategy: Strategy) -> f64 {
     for (account, upstream) in accounts.iter_mut().zip(&upstreams) {
         account.reported_limits = upstream.reported();
     }
-    let ask = Ask { pool: "default", provider: Provider::Anthropic, model: Some("m"), family: "m", tried: &[] };
+    let ask = Ask {
+        pool: "default",
+        provider: Provider::Anthropic,
+        api: Api::Anthropic,
+        operation: Operation::Generate,
+        model: Some("m"),
+        family: "m",
+        tried: &[],
+    };
     let began = Instant::now();
     for turn in 0..RANKINGS {
         let lot = Lot { seed: &turn.to_le_bytes(), turn: turn as usize };

@@ -9,7 +9,7 @@ use std::{
 use gateway::{
     id::{AccountId, RequestId},
     pool::{Account, Ask, Fault, Health, Lot, Policy, Ranking, Setback, State, rank},
-    protocol::{Penalty, Provider},
+    protocol::{Api, Operation, Penalty, Provider},
 };
 
 use crate::{
@@ -150,6 +150,8 @@ impl Day<'_> {
         let ask = Ask {
             pool: "default",
             provider: Provider::Anthropic,
+            api: Api::Anthropic,
+            operation: Operation::Generate,
             model: Some("claude-sonnet-5-5"),
             family: "sonnet-5-5",
             tried,

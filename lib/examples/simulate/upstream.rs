@@ -63,6 +63,7 @@ impl Window {
     fn tell(&self, name: &str) -> ReportedLimit {
         ReportedLimit {
             name: name.to_owned(),
+            family: None,
             limit: None,
             remaining: None,
             utilization: Some(self.used as f64 / self.size as f64),
