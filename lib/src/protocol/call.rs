@@ -4,7 +4,7 @@ use globset::GlobSet;
 use http::{HeaderMap, Method, Uri};
 use url::form_urlencoded;
 
-use super::{Form, Operation, Protocol, Provider, path, thing, thing::Act};
+use super::{Api, Form, Operation, Protocol, Provider, gemini::code_assist, path, thing, thing::Act};
 use crate::error::{Error, Kind, Result};
 
 /// A request as its first line tells it; the body may say more ([`super::Demand`]).
@@ -14,6 +14,8 @@ pub struct Call {
     pub protocol: Protocol,
     /// Whose account can serve it.
     pub provider: Provider,
+    /// In whose words it is made.
+    pub api: Api,
     /// What is asked.
     pub operation: Operation,
     /// How the answer will be laid out, as far as the path tells.
@@ -69,16 +71,24 @@ impl Call {
             }
         };
         let segments: Vec<_> = path.split('/').skip(1).collect();
+        let api = match provider {
+            Provider::Anthropic => Api::Anthropic,
+            Provider::Gemini if path.starts_with("/v1internal") => Api::CodeAssist,
+            Provider::Gemini => Api::Gemini,
+        };
         let act = thing::place(provider, method, &segments, uri.query());
-        let known = match (provider, &act) {
+        let known = match (api, &act) {
             (_, Some(Some(act))) => {
                 let (method, operation) = (method.clone(), act.operation());
                 Some(Known { method, operation, model: named_model(&segments) })
             }
             // A place of things that does not take this method.
             (_, Some(None)) => return Err(no_such_method(&path, method)),
-            (Provider::Anthropic, None) => anthropic(&segments),
-            (Provider::Gemini, None) => gemini(&segments),
+            (Api::Anthropic, None) => anthropic(&segments),
+            (Api::Gemini, None) => gemini(&segments),
+            (Api::CodeAssist, None) => {
+                code_assist::method(&segments).map(|(method, operation)| Known { method, operation, model: None })
+            }
         };
         let (operation, model) = match known {
             Some(known) if known.method == method => (known.operation, known.model),
@@ -100,7 +110,7 @@ impl Call {
                 _ => return Err(Error::invalid("alt", "must be json")),
             },
         };
-        Ok(Self { protocol, provider, operation, form, model, act })
+        Ok(Self { protocol, provider, api, operation, form, model, act })
     }
 }
 

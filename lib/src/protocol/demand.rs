@@ -7,7 +7,7 @@ use http::{HeaderMap, header::CONTENT_ENCODING};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Call, Form, Operation, Protocol, Provider, anthropic, gemini,
+    Api, Call, Form, Operation, Protocol, Provider, anthropic, gemini,
     session::{Session, Traces},
     thing::{Act, Kind as ThingKind, Names, Thing},
 };
@@ -20,6 +20,8 @@ pub struct Demand {
     pub protocol: Protocol,
     /// Whose account can serve it.
     pub provider: Provider,
+    /// In whose words it is made.
+    pub api: Api,
     /// What is asked.
     pub operation: Operation,
     /// How the answer will be laid out.
@@ -73,9 +75,10 @@ impl Demand {
         if encodings.iter().any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
             return Err(Error::new(Kind::InvalidRequest, "content-encoding of request bodies is not supported"));
         }
-        let read = match call.provider {
-            Provider::Anthropic => anthropic::read,
-            Provider::Gemini => gemini::read,
+        let read = match call.api {
+            Api::Anthropic => anthropic::read,
+            Api::Gemini => gemini::read,
+            Api::CodeAssist => gemini::code_assist::read,
         };
         let reading = match (call.operation, &call.act) {
             (Operation::Batches, Some(Act::Make(ThingKind::Batch))) if call.provider == Provider::Anthropic => {
@@ -85,6 +88,8 @@ impl Demand {
             (_, Some(Act::Make(ThingKind::Batch))) => read(body)?,
             // Bytes of a file, or nothing.
             (_, Some(_)) | (Operation::Models, None) => Reading::default(),
+            // The project in it is not the caller's to choose, so it has to be found.
+            (Operation::Other, None) if call.api == Api::CodeAssist => read(body)?,
             // Another path's body may be anything; what can be found in it is a help, not a duty.
             (Operation::Other, None) => read(body).unwrap_or_default(),
             (_, None) => read(body)?,
@@ -98,6 +103,7 @@ impl Demand {
         Ok(Self {
             protocol: call.protocol,
             provider: call.provider,
+            api: call.api,
             operation: call.operation,
             form: if streams { Form::Sse } else { call.form },
             model,

@@ -9,13 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
 use tokio::{
     task::JoinHandle,
     time::{Instant, Sleep, sleep, timeout},
 };
 
-use super::{hold::Held, open::Open, watch::Watch};
+use super::{hold::Held, open::Open, source::Source, watch::Watch};
 use crate::{
     error::{BoxError, Error, Kind},
     protocol::{Demand, Form, Operation, PING, Provider},
@@ -29,7 +28,7 @@ const BREAK_AFTER: Duration = Duration::from_millis(20);
 /// The body of a relayed answer.
 pub(super) struct Flow {
     held: VecDeque<Bytes>,
-    rest: Option<reqwest::Body>,
+    rest: Option<Source>,
     open: Open,
     idle: Timer,
     /// Set where the caller reads plain server-sent events of a kind that has pings and errors of its own.
@@ -76,7 +75,7 @@ impl Flow {
     pub(super) fn plain(idle: Duration, held: Held, open: Open) -> Self {
         Self {
             held: held.chunks,
-            rest: held.rest.map(reqwest::Body::from),
+            rest: held.rest,
             open,
             idle: Timer::new(idle),
             events: None,
@@ -97,8 +96,8 @@ impl Flow {
             return Poll::Ready(Some(Ok(chunk)));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        match Pin::new(rest).poll_frame(task) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),
+        match rest.poll_chunk(task) {
+            Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err("the upstream broke off its answer".to_owned()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if self.idle.poll(task).is_ready() => {
@@ -136,9 +135,9 @@ impl Flow {
         self.held.drain(..).for_each(|bytes| self.open.see(&bytes));
         let (open, idle) = (self.open.clone(), self.idle.every);
         runtime.spawn(async move {
-            while let Ok(next) = timeout(idle, rest.frame()).await {
+            while let Ok(next) = timeout(idle, rest.chunk()).await {
                 match next {
-                    Some(Ok(frame)) => open.see(frame.data_ref().unwrap_or(&Bytes::new())),
+                    Some(Ok(bytes)) => open.see(&bytes),
                     Some(Err(_)) => break,
                     None => return open.completed(),
                 }
@@ -224,7 +223,7 @@ impl Body for Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         // A server that has sent as many bytes as it announced drops the body without asking for its end.
-        let all_sent = || self.held.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream);
+        let all_sent = || self.held.is_empty() && self.rest.as_ref().is_none_or(Source::is_end_stream);
         let whole = if self.must_end_well { self.open.has_ended() } else { all_sent() };
         if whole {
             self.open.completed();

@@ -12,7 +12,7 @@ use http::{
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::{Arrival, attempt::cause, claim, open::Open, refresh, sign};
+use super::{Arrival, claim, open::Open, refresh, sign};
 use crate::{
     error::{Error, Kind, Result},
     gateway::Context,
@@ -20,7 +20,7 @@ use crate::{
     pool::Account,
     protocol::{Page, PageFrom, Thing, ThingKind, downloads, page, to_upstream},
     store::{Cut, Kept, Shelf},
-    upstream::{Outgoing, address},
+    upstream::{Outgoing, address, cause},
 };
 
 /// Descriptions asked of one account at once.
@@ -90,12 +90,12 @@ async fn describe(
         arrival.place.only = Some(next.account.clone());
         let account = claim::next_account(cx, arrival, open, &[]).await?;
         let began = Instant::now();
-        let living = refresh::living(cx, &account).await;
-        let living = living.map_err(|unable| Error::new(Kind::Unavailable, unable.reason))?;
-        let (arrived, living) = (&*arrival, &*living);
+        let ready = refresh::ready(cx, &account).await;
+        let ready = ready.map_err(|unable| Error::new(Kind::Unavailable, unable.reason))?;
+        let (arrived, ready) = (&*arrival, &*ready);
         let mut asks = Vec::new();
         for it in kept.iter().filter(|it| it.account == next.account) {
-            asks.push(one(cx, arrived, living, Thing::new(kind, it.name.as_str())));
+            asks.push(one(cx, arrived, ready, Thing::new(kind, it.name.as_str())));
         }
         let asked: Result<Vec<_>> = stream::iter(asks).buffered(AT_ONCE).try_collect().await;
         let verdict = if asked.is_ok() { "delivered" } else { "failed" };

@@ -1,5 +1,6 @@
 //! The life of one proxied request: rank, claim, attempt, and again with another account until an answer may be shown.
 
+mod assist;
 mod attempt;
 mod body;
 mod check;
@@ -9,8 +10,12 @@ mod hold;
 mod list;
 mod open;
 mod passthrough;
+mod project;
+mod quota;
 mod refresh;
+mod setback;
 mod settle;
+mod source;
 mod things;
 mod upkeep;
 mod watch;
@@ -32,7 +37,7 @@ use crate::{
     http::Response,
     id::{AccountId, RequestId},
     pool::{Account, Policy},
-    protocol::{Act, Demand, Operation, Penalty, Protocol},
+    protocol::{Act, Api, Demand, Operation, Penalty, Protocol, code_assist},
 };
 
 pub(crate) use check::check;
@@ -106,7 +111,9 @@ impl Arrival {
             self.demand.operation,
             Operation::Generate | Operation::CountTokens | Operation::Embed | Operation::Models
         );
-        asks_only || self.method == Method::GET
+        asks_only
+            || self.method == Method::GET
+            || (self.demand.api == Api::CodeAssist && code_assist::only_asks(self.uri.path()))
     }
 }
 

@@ -258,6 +258,8 @@ impl Entry {
             id,
             started_at,
             operation: Operation::Batches,
+            // The call that fetches names none, and limits by model go by what is asked for.
+            model: self.record.model.clone().or_else(|| model.clone()),
             http_status: None,
             attempts: Vec::new(),
             duration_ms: 0,

@@ -8,7 +8,7 @@ use http::header::CONTENT_LENGTH;
 use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 
-use super::{Arrival, attempt::cause, hold::Held, open::Open};
+use super::{Arrival, hold::Held, open::Open};
 use crate::{
     clock,
     error::{Error, Kind, Result},
@@ -184,12 +184,12 @@ async fn whole(arrival: &Arrival, held: &mut Held) -> Result<Option<Bytes>> {
     let mut size: usize = held.chunks.iter().map(Bytes::len).sum();
     while let Some(rest) = &mut held.rest {
         match timeout(idle, rest.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
+            Ok(Some(Ok(chunk))) => {
                 size += chunk.len();
                 held.chunks.push_back(chunk);
             }
-            Ok(Ok(None)) => held.rest = None,
-            Ok(Err(error)) => return Err(broken(cause(&error))),
+            Ok(None) => held.rest = None,
+            Ok(Some(Err(reason))) => return Err(broken(reason)),
             Err(_) => return Err(broken("it fell silent".to_owned())),
         }
         if size > LARGEST_DESCRIPTION {

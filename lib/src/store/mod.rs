@@ -12,6 +12,7 @@ mod prices;
 mod refreshes;
 mod requests;
 mod settle;
+mod standing;
 mod things;
 mod usage;
 
@@ -34,6 +35,7 @@ pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use requests::{Attempt, Cursor, Filter, RequestRow, Summary};
 pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
+pub use standing::Stands;
 pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
 
@@ -88,9 +90,9 @@ fn pool_fault(error: PoolError) -> Error {
     }
 }
 
-/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, an operator
-/// at work, read-only, rolled back.
-const NOT_NOW: [&str; 7] = ["08", "28", "3D", "53", "57", "25", "40"];
+/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, a lock that is
+/// not to be had in time, an operator at work, read-only, rolled back.
+const NOT_NOW: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "25", "40"];
 
 /// What a fault of a statement means to whoever asked: a broken constraint is a conflict; everything that says "not now"
 /// is a database that is away; the rest is our own mistake.
@@ -100,6 +102,9 @@ fn fault(error: tokio_postgres::Error) -> Error {
             let mut taken = Error::new(Kind::Conflict, "the name is taken").with_source(error);
             taken.param = Some("name".into());
             taken
+        }
+        Some(code) if *code == SqlState::INVALID_PARAMETER_VALUE && error.to_string().contains("time zone") => {
+            Error::invalid("time_zone", "the database does not know this time zone").with_source(error)
         }
         Some(code) if NOT_NOW.iter().any(|class| code.code().starts_with(class)) => away(error),
         Some(_) => Error::internal(error),
