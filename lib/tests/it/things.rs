@@ -4,6 +4,7 @@
 mod batches;
 mod bodies;
 mod lists;
+mod logins;
 mod owners;
 mod uploads;
 

@@ -5,7 +5,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{House, good, refused};
-use crate::support::eventually;
+use crate::support::{
+    eventually,
+    keys::{limited, standing, sums_are_the_ledgers},
+};
 
 /// `results_url` is the gateway's, and leads to the results.
 #[tokio::test]
@@ -84,6 +87,29 @@ async fn results_that_are_not_read_to_their_end_are_booked() {
     let row = row_of(&house, &batch).await;
     assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&json!(2000), &json!(200)), "{row}");
     assert_eq!(row["cost_micros"], 1500);
+}
+
+/// A batch counts towards the limits of its key, those by model too, in the time that it was made in; and once.
+#[tokio::test]
+async fn a_batch_counts_when_it_was_made() {
+    let house = House::new().await;
+    let window = |models: &str| json!({ "hours": 48, "models": [models], "cost_usd": 9 });
+    let limits = json!({ "cost_per_day_usd": 9, "windows": [window("claude-haiku-*"), window("claude-opus-*")] });
+    let (_, key) = limited(&house.app, limits).await;
+    let batch = house.batch(&key).await;
+    house.app.database.execute("update things set created_at = now() - interval '26 hours'").await;
+    for _ in 0..2 {
+        house.get(&key, &format!("/v1/messages/batches/{batch}/results")).await.bytes().await.unwrap();
+    }
+    let row = row_of(&house, &batch).await;
+    let age = "select extract(epoch from now() - started_at)::bigint / 3600 from ledger where operation = 'batches' and cost_micros > 0";
+    assert_eq!(house.app.database.number(age).await, 26);
+    sums_are_the_ledgers(&house.app).await;
+    let cost = row["cost_micros"].as_f64().unwrap() / 1e6;
+    for (limit, used) in [("cost_per_day_usd", 0.0), ("windows[0].cost_usd", cost), ("windows[1].cost_usd", 0.0)] {
+        let standing = standing(&house.app.instance, &key, limit).await;
+        assert_eq!(standing["used"].as_f64(), Some(used), "{standing}");
+    }
 }
 
 /// Gemini's results stand in the description of its batch: booked once, too, by the batch's prices.
