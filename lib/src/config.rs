@@ -7,12 +7,17 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use url::Url;
 
 use crate::{
+    address::{Network, NotANetwork},
     error::{Error, Kind, Result},
     secret::Secret,
 };
 
 /// Characters that an operator's token has at least.
 const ADMIN_TOKEN_LENGTH: usize = 32;
+
+/// Words of tokens that were copied from somewhere and not made.
+const SAMPLE_WORDS: [&str; 9] =
+    ["change-me", "change_me", "changeme", "your-", "your_", "example", "sample", "placeholder", "<"];
 
 /// What a process of the gateway is told from outside.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
+    /// `TRUSTED_PROXIES`: one's own proxies, whose word on a client's address is taken; none.
+    pub trusted_proxies: Vec<Network>,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
     pub allow_insecure_upstreams: bool,
     /// `ANTHROPIC_OAUTH_…`: where and as which application logins of Anthropic accounts are renewed.
@@ -144,6 +151,7 @@ impl Config {
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
+            trusted_proxies: networks("TRUSTED_PROXIES", env.first(&["TRUSTED_PROXIES"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
             anthropic_oauth: OAuthClient::read(
                 env,
@@ -212,7 +220,9 @@ fn checked_database_url(url: Secret) -> Result<Secret> {
 
 fn checked_admin_token(token: Secret) -> Result<Secret> {
     let distinct = token.expose().chars().collect::<std::collections::BTreeSet<_>>().len();
-    if token.expose().chars().count() < ADMIN_TOKEN_LENGTH || distinct < 8 {
+    let lower = token.expose().to_ascii_lowercase();
+    let is_sample = SAMPLE_WORDS.iter().any(|word| lower.contains(word));
+    if token.expose().chars().count() < ADMIN_TOKEN_LENGTH || distinct < 8 || is_sample {
         return Err(unset("ADMIN_TOKEN is too short or a sample value; make one with `openssl rand -hex 32`"));
     }
     Ok(token)
@@ -225,6 +235,11 @@ fn globs(name: &str, list: &str) -> Result<GlobSet> {
         set.add(glob.map_err(|error| unset(format!("{name}: {error}")))?);
     }
     set.build().map_err(|error| unset(format!("{name}: {error}")))
+}
+
+fn networks(name: &str, list: &str) -> Result<Vec<Network>> {
+    let texts = list.split(',').map(str::trim).filter(|text| !text.is_empty());
+    texts.map(|text| text.parse().map_err(|why: NotANetwork| unset(format!("{name} {why}")))).collect()
 }
 
 /// The gateway cannot work like this; whoever asks is told what to set.
@@ -265,9 +280,17 @@ mod tests {
         assert!(refused(("DATABASE_URL", "postgresql://user:password@host/database")).starts_with("DATABASE_URL"));
         assert!(refused(("ADMIN_TOKEN", "short")).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
+        for sample in [
+            "your-admin-token-0123456789abcdefgh",
+            "CHANGE-ME-0123456789abcdefghijklmn",
+            "<openssl rand -hex 32 | 0123456>",
+        ] {
+            assert!(refused(("ADMIN_TOKEN", sample)).starts_with("ADMIN_TOKEN"), "{sample}");
+        }
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
+        assert!(refused(("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8")).starts_with("TRUSTED_PROXIES"));
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
             assert!(refused(("GEMINI_OAUTH_TOKEN_URL", url)).starts_with("GEMINI_OAUTH_TOKEN_URL"), "{url}");

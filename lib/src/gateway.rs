@@ -1,10 +1,12 @@
 //! What a process owns, and what a request is given.
 
 mod renewals;
+mod sign_ins;
 mod snapshot;
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -46,6 +48,7 @@ pub struct Gateway {
     pub(crate) upstream: Upstream,
     pub(crate) renewals: Renewals,
     sealer: Sealer,
+    shut: sign_ins::Shut,
     snapshot: Remembered<Snapshot>,
     kept_up: Mutex<Option<Instant>>,
     turns: AtomicUsize,
@@ -59,6 +62,8 @@ pub struct Context {
     pub gateway: Arc<Gateway>,
     /// Keeps work alive beyond the response.
     pub background: Background,
+    /// The caller's address; `None` where the platform does not say.
+    pub from: Option<IpAddr>,
 }
 
 impl Gateway {
@@ -68,6 +73,7 @@ impl Gateway {
             store: Store::new(&config)?,
             upstream: Upstream::new(),
             renewals: Renewals::default(),
+            shut: sign_ins::Shut::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
             kept_up: Mutex::default(),

@@ -2,7 +2,7 @@
 
 mod key;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use globset::Glob;
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    address::Network,
     error::{Error, Kind, Result},
     id::KeyId,
     protocol::Provider,
@@ -62,6 +63,8 @@ pub struct ApiKey {
     pub providers: Vec<Provider>,
     /// Globs of the models it may call; empty: every model.
     pub models: Vec<String>,
+    /// The networks it may be used from; empty: any.
+    pub allowed_cidrs: Vec<Network>,
     /// Requests it may have under way at once; `None`: any number.
     pub max_in_flight: Option<i32>,
     /// The operator's own marks.
@@ -83,7 +86,7 @@ impl ApiKey {
     pub fn settings(&self) -> Value {
         json!({
             "name": self.name, "prefix": self.prefix, "role": self.role, "pool": self.pool,
-            "providers": self.providers, "models": self.models, "limits": { "max_in_flight": self.max_in_flight },
+            "providers": self.providers, "models": self.models, "allowed_cidrs": self.allowed_cidrs, "limits": { "max_in_flight": self.max_in_flight },
             "labels": self.labels, "note": self.note, "expires_at": self.expires_at, "revoked_at": self.revoked_at,
         })
     }
@@ -103,6 +106,15 @@ impl ApiKey {
             "active" => Ok(()),
             ended => Err(Error::new(Kind::Unauthenticated, format!("this API key is {ended}"))),
         }
+    }
+
+    /// Refuses a key that is used from elsewhere than it may be, or from nobody knows where.
+    pub fn must_come_from(&self, from: Option<IpAddr>) -> Result<()> {
+        let allowed = |from| self.allowed_cidrs.iter().any(|network| network.contains(from));
+        if self.allowed_cidrs.is_empty() || from.is_some_and(allowed) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::PermissionDenied, "this API key may not be used from this address"))
     }
 
     /// Refuses what this key may not call. A model that is not allowed is the request's mistake, not the key's: clients
@@ -184,6 +196,7 @@ mod tests {
             pool: "default".to_owned(),
             providers: providers.to_vec(),
             models: models.iter().map(|&glob| glob.to_owned()).collect(),
+            allowed_cidrs: Vec::new(),
             max_in_flight: None,
             labels: BTreeMap::new(),
             note: String::new(),

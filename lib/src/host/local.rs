@@ -2,7 +2,12 @@
 
 mod files;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -14,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Door;
 use crate::{
+    address::Peer,
     background::Background,
     http::{Response, incoming},
     routes::Router,
@@ -69,7 +75,7 @@ impl Server {
         let server = self.clone();
         let service = service_fn(move |request| {
             let server = server.clone();
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(server.answer(peer.ip(), request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -84,11 +90,11 @@ impl Server {
         });
     }
 
-    async fn answer(&self, request: http::Request<Incoming>) -> Response {
+    async fn answer(&self, peer: IpAddr, request: http::Request<Incoming>) -> Response {
         let request = request.map(incoming);
         if let Some(router) = Router::of(request.uri().path()) {
             let background = Background::tracked(self.background.clone());
-            return self.door.answer(router, background, request).await;
+            return self.door.answer(router, background, Peer::Socket(peer), request).await;
         }
         files::answer(&self.public, request.method(), request.uri().path()).await
     }

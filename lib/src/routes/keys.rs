@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::Query};
 use crate::{
     access::{ApiKey, Caller, PresentedKey, Role},
+    address::NotANetwork,
     clock,
     error::{Error, Kind, Result},
     gateway::Context,
@@ -49,6 +50,7 @@ async fn issue(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Respon
         pool: "default".to_owned(),
         providers: Vec::new(),
         models: Vec::new(),
+        allowed_cidrs: Vec::new(),
         max_in_flight: None,
         labels: BTreeMap::new(),
         note: String::new(),
@@ -138,6 +140,10 @@ fn apply(key: &mut ApiKey, body: &mut Fields, now: Timestamp) -> Result<()> {
     }
     if let Some(models) = body.globs("models")? {
         key.models = models;
+    }
+    if let Some(texts) = body.texts("allowed_cidrs")? {
+        let parsed: Result<_, NotANetwork> = texts.iter().map(|text| text.parse()).collect();
+        key.allowed_cidrs = parsed.map_err(|why| body.wrong("allowed_cidrs", why))?;
     }
     if let Some(labels) = body.text_map("labels", 8)? {
         key.labels = labels;

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, header};
 
-use super::{not_set_up, reply};
+use super::{Visit, not_set_up, reply};
 use crate::{
     access::{ApiKey, NotAKey, PresentedKey},
-    background::Background,
     clock,
     error::{Error, Kind, Result},
     gateway::{Context, Gateway},
@@ -17,12 +16,8 @@ use crate::{
     relay::{Arrival, relay},
 };
 
-pub(super) async fn answer(
-    gateway: &Result<Arc<Gateway>>,
-    background: Background,
-    id: RequestId,
-    request: Request,
-) -> Response {
+pub(super) async fn answer(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
+    let Visit { id, from, background } = visit;
     if request.method() == Method::HEAD {
         return probed(&id);
     }
@@ -31,7 +26,7 @@ pub(super) async fn answer(
     let form = form(protocol, &request);
     let answered = match gateway {
         Ok(gateway) => {
-            let cx = Context { gateway: Arc::clone(gateway), background };
+            let cx = Context { gateway: Arc::clone(gateway), background, from };
             proxy(&cx, protocol, &id, request).await
         }
         Err(error) => Err(not_set_up(error)),
@@ -48,7 +43,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
-    cx.key_that(&presented, |key| key.must_be_active(at)).await?;
+    cx.key_that(&presented, |key| key.must_be_active(at).and_then(|()| key.must_come_from(cx.from))).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
     if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {

@@ -17,7 +17,7 @@ use crate::{
 
 const SELECT: &str = "
     select id, prefix, name, role, pool, providers, models, max_in_flight, labels, note, expires_at, revoked_at,
-        created_at, updated_at
+        created_at, updated_at, allowed_cidrs
     from api_keys";
 
 impl Store {
@@ -113,11 +113,12 @@ fn only(rows: &[Row], id: &KeyId) -> Result<ApiKey> {
 /// Everything of a key that can change.
 async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
     let providers: Vec<&str> = key.providers.iter().map(|provider| provider.as_str()).collect();
+    let networks: Vec<_> = key.allowed_cidrs.iter().map(ToString::to_string).collect();
     transaction
         .rows(
             "update api_keys set
                 name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
-                note = $9, expires_at = $10, revoked_at = $11, updated_at = now()
+                note = $9, expires_at = $10, revoked_at = $11, allowed_cidrs = $12, updated_at = now()
              where id = $1",
             &[
                 (&key.id.as_str(), Type::TEXT),
@@ -131,6 +132,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
                 (&key.note, Type::TEXT),
                 (&key.expires_at, Type::TIMESTAMPTZ),
                 (&key.revoked_at, Type::TIMESTAMPTZ),
+                (&networks, Type::TEXT_ARRAY),
             ],
         )
         .await
@@ -140,6 +142,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
 fn key(row: &Row) -> Result<ApiKey> {
     let unknown = |what: &str| Error::internal(format!("the database holds an unknown {what}"));
     let providers: Vec<String> = row.get("providers");
+    let networks: Vec<String> = row.get("allowed_cidrs");
     Ok(ApiKey {
         id: KeyId::from(row.get::<_, String>("id")),
         prefix: row.get("prefix"),
@@ -151,6 +154,10 @@ fn key(row: &Row) -> Result<ApiKey> {
             .map(|word| Provider::parse(word).ok_or_else(|| unknown("provider")))
             .collect::<Result<_>>()?,
         models: row.get("models"),
+        allowed_cidrs: networks
+            .iter()
+            .map(|text| text.parse().map_err(|_| unknown("network")))
+            .collect::<Result<_>>()?,
         max_in_flight: row.get("max_in_flight"),
         labels: row.get::<_, Json<BTreeMap<String, String>>>("labels").0,
         note: row.get("note"),

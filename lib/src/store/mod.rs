@@ -12,6 +12,7 @@ mod prices;
 mod refreshes;
 mod requests;
 mod settle;
+mod sign_ins;
 mod usage;
 
 use std::{sync::Arc, time::Duration};

@@ -109,6 +109,7 @@ fn key() -> ApiKey {
         pool: "default".to_owned(),
         providers: Vec::new(),
         models: Vec::new(),
+        allowed_cidrs: Vec::new(),
         max_in_flight: None,
         labels: Default::default(),
         note: String::new(),
@@ -127,7 +128,7 @@ fn open(arrival: &Arrival) -> Open {
         ("ENCRYPTION_KEY", "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=".to_owned()),
     ]);
     let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
-    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop) };
+    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop), from: None };
     Open::new(&cx, arrival)
 }
 
