@@ -71,7 +71,7 @@ impl Gateway {
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             store: Store::new(&config)?,
-            upstream: Upstream::new(),
+            upstream: Upstream::new(config.allow_insecure_upstreams),
             renewals: Renewals::default(),
             shut: sign_ins::Shut::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),

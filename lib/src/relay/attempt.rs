@@ -120,8 +120,8 @@ fn unreachable(
 }
 
 /// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }

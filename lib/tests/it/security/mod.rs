@@ -1,0 +1,3 @@
+//! What the gateway keeps out, and what it keeps in.
+
+mod upstream;
