@@ -20,6 +20,7 @@ const MAX_KEYS: usize = 8;
 /// Headers that belong to one connection, whoever sends them. `Connection` may name more.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
+    "http2-settings",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
@@ -37,6 +38,7 @@ const NOT_UPSTREAM: &[&str] = &[
     "x-api-key",
     "x-goog-api-key",
     "cookie",
+    "cookie2",
     "anthropic-user-profile-id",
     "anthropic-workspace-id",
     "x-goog-user-project",
@@ -56,28 +58,53 @@ const NOT_UPSTREAM: &[&str] = &[
     // Added by proxies and platforms in front of us.
     "cdn-loop",
     "client-ip",
-    "fastly-client-ip",
     "forwarded",
+    "max-forwards",
+    "proxy-client-ip",
+    "remote-user",
     "true-client-ip",
     "via",
+    "wl-proxy-client-ip",
+    "x-client-cert",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-cloud-trace-context",
+    "x-forwarded",
+    "x-host",
+    "x-invocation-id",
     "x-matched-path",
+    "x-originating-ip",
+    "x-queue-start",
     "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-remote-user",
     "x-request-start",
+    "x-rewrite-url",
+    "x-serverless-authorization",
 ];
 
 /// Families of the same, by their first letters.
 const NOT_UPSTREAM_FAMILIES: &[&str] = &[
     "cf-",
+    "fastly-",
+    "fly-",
+    "x-akamai-",
     "x-amzn-",
+    "x-appengine-",
+    "x-arr-",
+    "x-auth-request-",
+    "x-azure-",
     "x-envoy-",
     "x-forwarded-",
     "x-gateway-",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
     "x-middleware-",
+    "x-nf-",
     "x-now-",
     "x-original-",
+    "x-ssl-",
     "x-vercel-",
 ];
 
@@ -86,7 +113,9 @@ const NOT_TO_CALLER: &[&str] = &[
     "alt-svc",
     "anthropic-organization-id",
     "anthropic-workspace-id",
+    "clear-site-data",
     "nel",
+    "proxy-status",
     "report-to",
     "request-id",
     "server",
@@ -94,14 +123,25 @@ const NOT_TO_CALLER: &[&str] = &[
     "set-cookie",
     "set-cookie2",
     "strict-transport-security",
+    "timing-allow-origin",
     "via",
     "x-cloud-trace-context",
     "x-request-id",
 ];
 
 /// Families of the same, by their first letters.
-const NOT_TO_CALLER_FAMILIES: &[&str] =
-    &["anthropic-fast-", "anthropic-priority-", "anthropic-ratelimit-", "cf-", "x-envoy-", "x-gateway-", "x-vercel-"];
+const NOT_TO_CALLER_FAMILIES: &[&str] = &[
+    "access-control-",
+    "anthropic-fast-",
+    "anthropic-priority-",
+    "anthropic-ratelimit-",
+    "cf-",
+    "fastly-",
+    "x-amzn-",
+    "x-envoy-",
+    "x-gateway-",
+    "x-vercel-",
+];
 
 /// Query pairs that hold a credential for Google's servers.
 const KEY_PAIRS: &[&str] = &["key", "$key", "access_token", "oauth_token"];

@@ -1,3 +1,4 @@
 //! What the gateway keeps out, and what it keeps in.
 
+mod headers;
 mod upstream;
