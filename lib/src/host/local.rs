@@ -29,6 +29,8 @@ use crate::{
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers a request may have.
 const MOST_HEADERS: usize = 100;
+/// Bytes that the head of a request may have; no client comes near.
+const HEAD_BYTES: usize = 64 << 10;
 
 /// The local server.
 #[derive(Clone)]
@@ -81,6 +83,7 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_headers(MOST_HEADERS)
+            .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {

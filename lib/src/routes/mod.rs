@@ -11,7 +11,7 @@ mod stats;
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, header::CONTENT_ENCODING};
 
 use crate::{
     access::{Caller, PresentedKey},
@@ -131,6 +131,9 @@ async fn caller(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
 
 /// The body of a management call.
 async fn fields(request: Request) -> Result<Fields> {
+    if request.headers().get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+        return Err(Error::invalid("content-encoding", "is not supported"));
+    }
     Fields::read(&collect(request.into_body(), MANAGEMENT_BODY).await?)
 }
 

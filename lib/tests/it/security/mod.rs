@@ -1,4 +1,5 @@
 //! What the gateway keeps out, and what it keeps in.
 
 mod headers;
+mod input;
 mod upstream;
