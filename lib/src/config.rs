@@ -34,6 +34,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
+    /// `CORS_ORIGINS`: the pages that may call models from a browser, `*` for any; none.
+    pub cors_origins: Vec<String>,
     /// `TRUSTED_PROXIES`: one's own proxies, whose word on a client's address is taken; none.
     pub trusted_proxies: Vec<Network>,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
@@ -74,6 +76,8 @@ pub struct Local {
     pub host: IpAddr,
     /// `PORT`: 13010; 0 takes any free one.
     pub port: u16,
+    /// `ALLOWED_HOSTS`: names that requests may be sent to, besides `localhost` and bare addresses; none.
+    pub allowed_hosts: Vec<String>,
     /// `PUBLIC_DIR`: the dashboard's files.
     pub public_dir: PathBuf,
 }
@@ -151,6 +155,7 @@ impl Config {
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
+            cors_origins: origins("CORS_ORIGINS", env.first(&["CORS_ORIGINS"]).unwrap_or_default())?,
             trusted_proxies: networks("TRUSTED_PROXIES", env.first(&["TRUSTED_PROXIES"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
             anthropic_oauth: OAuthClient::read(
@@ -174,6 +179,7 @@ impl Local {
         Ok(Self {
             host: env.parse("HOST", IpAddr::from([127, 0, 0, 1]))?,
             port: env.parse("PORT", 13010)?,
+            allowed_hosts: listed(env.first(&["ALLOWED_HOSTS"]).unwrap_or_default()).map(str::to_lowercase).collect(),
             public_dir: env.first(&["PUBLIC_DIR"]).unwrap_or("public").into(),
         })
     }
@@ -230,7 +236,7 @@ fn checked_admin_token(token: Secret) -> Result<Secret> {
 
 fn globs(name: &str, list: &str) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
-    for glob in list.split(',').map(str::trim).filter(|glob| !glob.is_empty()) {
+    for glob in listed(list) {
         let glob = GlobBuilder::new(glob).literal_separator(true).build();
         set.add(glob.map_err(|error| unset(format!("{name}: {error}")))?);
     }
@@ -238,8 +244,20 @@ fn globs(name: &str, list: &str) -> Result<GlobSet> {
 }
 
 fn networks(name: &str, list: &str) -> Result<Vec<Network>> {
-    let texts = list.split(',').map(str::trim).filter(|text| !text.is_empty());
-    texts.map(|text| text.parse().map_err(|why: NotANetwork| unset(format!("{name} {why}")))).collect()
+    listed(list).map(|text| text.parse().map_err(|why: NotANetwork| unset(format!("{name} {why}")))).collect()
+}
+
+fn origins(name: &str, list: &str) -> Result<Vec<String>> {
+    let is_origin =
+        |text: &str| text == "*" || Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
+    match listed(list).find(|text| !is_origin(text)) {
+        Some(_) => Err(unset(format!("{name} must be origins such as https://chat.example.com, or *"))),
+        None => Ok(listed(list).map(str::to_owned).collect()),
+    }
+}
+
+fn listed(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// The gateway cannot work like this; whoever asks is told what to set.
@@ -290,6 +308,9 @@ mod tests {
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
+        for wrong in ["chat.example.com", "https://chat.example.com/", "https://a.example,null", "HTTPS://A.EXAMPLE"] {
+            assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
+        }
         assert!(refused(("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8")).starts_with("TRUSTED_PROXIES"));
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {

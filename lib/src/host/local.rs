@@ -1,11 +1,12 @@
 //! One local process: the same routers and the dashboard's files on one port.
 
 mod files;
+mod names;
 
 use std::{
     future::Future,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ use super::Door;
 use crate::{
     address::Peer,
     background::Background,
+    config::Local,
     http::{Response, incoming},
     routes::Router,
 };
@@ -36,14 +38,14 @@ const HEAD_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Server {
     door: Door,
-    public: PathBuf,
+    local: Arc<Local>,
     background: TaskTracker,
 }
 
 impl Server {
-    /// A server that shows the files of `public` where no router answers.
-    pub fn new(door: Door, public: PathBuf) -> Self {
-        Self { door, public, background: TaskTracker::new() }
+    /// A server that shows the dashboard's files where no router answers. Where it listens is up to the caller.
+    pub fn new(door: Door, local: Local) -> Self {
+        Self { door, local: Arc::new(local), background: TaskTracker::new() }
     }
 
     /// Serves until `shutdown`, then lets streams end and their rows be written, and returns.
@@ -95,10 +97,13 @@ impl Server {
 
     async fn answer(&self, peer: IpAddr, request: http::Request<Incoming>) -> Response {
         let request = request.map(incoming);
+        if !names::is_own(&request, &self.local.allowed_hosts) {
+            return names::refusal(&request);
+        }
         if let Some(router) = Router::of(request.uri().path()) {
             let background = Background::tracked(self.background.clone());
             return self.door.answer(router, background, Peer::Socket(peer), request).await;
         }
-        files::answer(&self.public, request.method(), request.uri().path()).await
+        files::answer(&self.local.public_dir, request.method(), request.uri().path()).await
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP in, HTTP out: which router answers a path, and how a refusal reads.
 
 mod accounts;
+mod cors;
 mod credential;
 mod fields;
 mod keys;
@@ -70,7 +71,12 @@ impl Router {
     /// Answers a request. Without a gateway the answer says what to set.
     pub(crate) async fn answer(self, gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
         if self == Self::Proxy {
-            return proxy::answer(gateway, visit, request).await;
+            let leave = gateway.as_ref().ok().and_then(|gateway| cors::leave(&gateway.config.cors_origins, &request));
+            return match leave {
+                None => proxy::answer(gateway, visit, request).await,
+                Some(leave) if cors::asks_first(&request) => leave.given(&request),
+                Some(leave) => leave.on(proxy::answer(gateway, visit, request).await),
+            };
         }
         let Visit { id, from, background } = visit;
         let answered = match gateway {
@@ -92,6 +98,16 @@ impl Router {
             reply::refusal(&error)
         });
         reply::finish(response, &id)
+    }
+
+    /// Refuses a request of which nothing else has been looked at.
+    pub(crate) fn refuse(self, request: &Request, error: &Error) -> Response {
+        let id = RequestId::new(clock::now());
+        reply::log(&id, error);
+        match self {
+            Self::Proxy => proxy::refusal(request, error, &id),
+            Self::Keys | Self::Accounts | Self::Stats => reply::finish(reply::refusal(error), &id),
+        }
     }
 }
 

@@ -106,3 +106,10 @@ fn probed(id: &RequestId) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+/// A refusal in the dialect of the path.
+pub(super) fn refusal(request: &Request, error: &Error, id: &RequestId) -> Response {
+    let uri = request.uri();
+    let protocol = Protocol::of(uri.path(), uri.query(), request.headers());
+    protocol.refusal(form(protocol, request), error, id)
+}

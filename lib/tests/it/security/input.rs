@@ -29,13 +29,13 @@ async fn no_request_is_smuggled_in_another() {
     let (length, hidden) = (smuggled.len(), format!("{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len()));
     for (headers, body) in [
         (format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"), format!("0\r\n\r\n{smuggled}")),
-        (format!("transfer-encoding: chunked\r\ncontent-length: 5\r\n"), format!("0\r\n\r\n{smuggled}")),
+        ("transfer-encoding: chunked\r\ncontent-length: 5\r\n".to_owned(), format!("0\r\n\r\n{smuggled}")),
         (format!("content-length: 0\r\ncontent-length: {length}\r\n"), smuggled.clone()),
         (format!("content-length: {length}\r\ncontent-length: 0\r\n"), smuggled.clone()),
         (format!("content-length: 0, {length}\r\n"), smuggled.clone()),
         (format!("content-length: +{length}\r\n"), smuggled.clone()),
         (format!("content-length: 0x{length:x}\r\n"), smuggled.clone()),
-        (format!("content-length: -1\r\n"), smuggled.clone()),
+        ("content-length: -1\r\n".to_owned(), smuggled.clone()),
         (format!("content-length : 0\r\ncontent-length: {length}\r\n"), smuggled.clone()),
         ("transfer-encoding: chunked, identity\r\n".to_owned(), hidden.clone()),
         ("transfer-encoding: xchunked\r\ncontent-length: 0\r\n".to_owned(), smuggled.clone()),

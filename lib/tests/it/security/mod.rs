@@ -2,4 +2,6 @@
 
 mod headers;
 mod input;
+mod liars;
+mod pages;
 mod upstream;
