@@ -1,6 +1,7 @@
 //! What a process owns, and what a request is given.
 
 mod renewals;
+mod reseal;
 mod sign_ins;
 mod snapshot;
 
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub(crate) use renewals::{Renewals, Renewed, Unable};
+pub use reseal::Resealed;
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
 

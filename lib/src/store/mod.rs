@@ -11,6 +11,7 @@ mod policies;
 mod prices;
 mod refreshes;
 mod requests;
+mod reseal;
 mod settle;
 mod sign_ins;
 mod usage;

@@ -4,4 +4,5 @@ mod headers;
 mod input;
 mod liars;
 mod pages;
+mod sealing;
 mod upstream;
