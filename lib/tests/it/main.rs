@@ -10,6 +10,7 @@ mod bytes;
 mod database;
 mod failover;
 mod files;
+mod fuzz;
 mod keys;
 mod limits;
 mod manage;
