@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::{
     clock,
     protocol::{Answer, Beginning, Demand, Form, Verdict},
+    secret::redacted,
 };
 
 use super::attempt::cause;
@@ -106,7 +107,7 @@ impl Held {
         let body = self.error.strip_prefix(b"event: error\ndata: ").unwrap_or(&self.error);
         let message = serde_json::Deserializer::from_slice(body).into_iter::<Body>().next();
         match message {
-            Some(Ok(body)) => format!("{}: {}", self.status.as_u16(), one_line(&body.error.message)),
+            Some(Ok(body)) => format!("{}: {}", self.status.as_u16(), one_line(&redacted(&body.error.message))),
             _ => format!("status {}", self.status.as_u16()),
         }
     }

@@ -4,5 +4,6 @@ mod headers;
 mod input;
 mod liars;
 mod pages;
+mod planted;
 mod sealing;
 mod upstream;
