@@ -41,12 +41,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("lib/ is in the project").to_owned()
 }
 
-fn text(path: &str) -> String {
+pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every Rust file under these folders, by its path in the project.
-fn rust_files(folders: &[&str]) -> BTreeMap<String, String> {
+pub(crate) fn rust_files(folders: &[&str]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(folder) = folders.pop() {

@@ -8,8 +8,11 @@ use gateway::{
 use globset::GlobSet;
 use http::{HeaderMap, Method, Uri};
 
+/// What is fed.
+pub(crate) type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 4] =
+pub(crate) const TARGETS: [(&str, Target); 4] =
     [("meters", meters), ("request", request), ("key", key), ("path", path)];
 
 /// The event splitter and both meters: no panic, and the same totals however the bytes are cut.

@@ -6,4 +6,5 @@ mod liars;
 mod pages;
 mod planted;
 mod sealing;
+mod table;
 mod upstream;
