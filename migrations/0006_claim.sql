@@ -2,12 +2,15 @@
 
 -- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
 -- holds exactly, however many instances there are. An item:
---   request, revision (of the settings), key (id), pool, family, tokens (estimated), accounts (ids, best first), draft,
---   session and, where the policy has affinity, session_seconds and session_in_flight
--- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · accounts_busy
--- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`.
-create or replace function claim(batch jsonb)
-returns table (request_id text, outcome text, account_id text, affinity text)
+--   request, revision (of the settings), key (id), pool, family, tokens (estimated), draft, session,
+--   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight;
+--   secret_ends, where the caller's secret was replaced and works for a while yet
+-- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · key_limited ·
+--   accounts_busy
+-- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`. `limited`: what `key_refusal` says.
+drop function claim(jsonb);
+create function claim(batch jsonb)
+returns table (request_id text, outcome text, account_id text, affinity text, limited jsonb)
 language plpgsql
 -- The tables are small and change all the time: an index is right whatever the statistics of the moment say, and a plan
 -- that was right once is right again.
@@ -22,6 +25,7 @@ declare
     crowded text[];
     candidate accounts;
     life interval;
+    newly boolean;
 begin
     perform pg_advisory_xact_lock(hashtextextended('claim ' || pool, 0))
     from (select distinct i->>'pool' as pool from jsonb_array_elements(batch) i order by 1) pools;
@@ -33,17 +37,34 @@ begin
         outcome := 'accounts_busy';
         account_id := null;
         affinity := null;
+        limited := null;
 
         select * into holder from api_keys where id = item->>'key';
+        -- A request that goes on to another account was counted when it was admitted.
+        newly := holder.limits <> '[]'
+            and not exists (select from leases l where l.request_id = item->>'request');
+        if newly then
+            limited := key_refusal(holder, (item->>'tokens')::bigint, item->'draft'->>'model');
+        end if;
         if (item->>'revision')::bigint <> current then
             outcome := 'settings_changed';
-        elsif holder.id is null or holder.revoked_at is not null or holder.expires_at <= now() then
+        elsif holder.id is null or holder.revoked_at is not null or holder.expires_at <= now()
+            or (item->>'secret_ends')::timestamptz <= clock_timestamp() then
             outcome := 'key_gone';
         elsif holder.max_in_flight is not null and holder.max_in_flight <= (
             select count(*) from leases l
             where l.key_id = holder.id and l.expires_at > now() and l.request_id <> item->>'request'
         ) then
             outcome := 'key_busy';
+        elsif limited is not null then
+            outcome := 'key_limited';
+        elsif item->'accounts' = 'null' then
+            -- The caller's own login serves: all that holds of the key holds, and there is no account to take.
+            outcome := 'granted';
+            account_id := 'passthrough';
+            candidate := null;
+            candidate.id := account_id;
+            life := null;
         else
             bound := null;
             crowded := '{}';
@@ -95,6 +116,11 @@ begin
                 perform bind(item->>'session', candidate.id, life);
             end if;
             perform take(item, candidate, holder.id);
+            if newly and holder.limits @> '[{"span": "minute"}]' then
+                insert into key_minutes
+                select l.key_id, floor(extract(epoch from l.admitted_at))::bigint, 1, (item->>'tokens')::bigint
+                from leases l where l.request_id = item->>'request';
+            end if;
         end if;
         return next;
     end loop;

@@ -3,11 +3,12 @@
 use std::{future::Future, sync::Arc};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, Type};
 
-use super::{Lane, Lanes, Store};
+use super::{AttemptRecord, Lane, Lanes, Spent, Store};
 use crate::{
+    access::{Limit, Standing},
     error::Result,
     id::{AccountId, KeyId, RequestId},
 };
@@ -27,8 +28,10 @@ pub struct Claim {
     pub family: String,
     /// Estimated tokens, for limits by the minute.
     pub tokens: u64,
-    /// Accounts, best first.
-    pub accounts: Vec<AccountId>,
+    /// Accounts, best first; `None`: the caller's own login serves, and no account is taken.
+    pub accounts: Option<Vec<AccountId>>,
+    /// When the secret ends that was presented, where it was replaced.
+    pub secret_ends: Option<Timestamp>,
     /// The conversation.
     pub session: Option<String>,
     /// How it stays where it is; `None`: it does not.
@@ -70,16 +73,14 @@ pub struct Draft {
     pub session: Option<String>,
     /// The client's user agent, cut short.
     pub client: Option<String>,
-    /// Estimated prompt tokens; `None` where they cost nothing.
-    pub input_tokens: Option<u64>,
-    /// What that much of a prompt costs.
-    pub cost_micros: i64,
-    /// Whether the figures are an estimate.
-    pub estimated: bool,
-    /// Whether the model has no price of its own.
-    pub unpriced: bool,
-    /// No attempt is finished.
-    pub attempts: [(); 0],
+    /// What this attempt is estimated to use and cost, and what those before it did.
+    #[serde(flatten)]
+    pub spent: Spent,
+    /// Those before it, and then it too; empty where there were none.
+    pub attempts: Vec<AttemptRecord>,
+    /// What the claim puts down for this attempt, where there were others before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_tokens: Option<u64>,
 }
 
 /// A claim that was granted.
@@ -92,7 +93,7 @@ pub struct Granted {
 }
 
 /// Why a claim was not granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// The key was revoked, has expired, or was never there.
     KeyGone,
@@ -100,6 +101,8 @@ pub enum Refused {
     SettingsChanged,
     /// The key has as many requests under way as it may.
     KeyBusy,
+    /// The key has nothing left of this limit.
+    KeyLimited(Box<Standing>),
     /// No account of the list is usable now.
     AccountsBusy,
 }
@@ -132,11 +135,19 @@ pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Claim]>) -> ClaimRun + Sen
     }
 }
 
+/// What the database says of a limit that has nothing left.
+#[derive(Debug, Deserialize)]
+struct Limited {
+    rule: Limit,
+    used: i64,
+    resets_at: Option<Timestamp>,
+}
+
 type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Send>>;
 type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let sql = "select outcome, account_id, affinity from claim($1)";
+    let sql = "select outcome, account_id, affinity, limited from claim($1)";
     let rows = lanes.rows(Lane::Hot, sql, &[(&Json(claims), Type::JSONB)]).await?;
     Ok(rows
         .iter()
@@ -148,6 +159,10 @@ async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
             "key_gone" => Err(Refused::KeyGone),
             "settings_changed" => Err(Refused::SettingsChanged),
             "key_busy" => Err(Refused::KeyBusy),
+            "key_limited" => {
+                let Json(Limited { rule, used, resets_at }) = row.get("limited");
+                Err(Refused::KeyLimited(Box::new(Standing { limit: rule, used, resets_at })))
+            }
             _ => Err(Refused::AccountsBusy),
         })
         .collect())

@@ -14,6 +14,7 @@ mod requests;
 mod reseal;
 mod settle;
 mod sign_ins;
+mod standing;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -33,8 +34,9 @@ use audit::Change;
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
-pub use requests::{Cursor, Filter, RequestRow, Summary};
-pub use settle::{AttemptRecord, Record, Status, Tokens};
+pub use requests::{Attempt, Cursor, Filter, RequestRow, Summary};
+pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
+pub use standing::Stands;
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.
@@ -100,6 +102,9 @@ fn fault(error: tokio_postgres::Error) -> Error {
             let mut taken = Error::new(Kind::Conflict, "the name is taken").with_source(error);
             taken.param = Some("name".into());
             taken
+        }
+        Some(code) if *code == SqlState::INVALID_PARAMETER_VALUE && error.to_string().contains("time zone") => {
+            Error::invalid("time_zone", "the database does not know this time zone").with_source(error)
         }
         Some(code) if NOT_NOW.iter().any(|class| code.code().starts_with(class)) => away(error),
         Some(_) => Error::internal(error),

@@ -12,9 +12,9 @@ use crate::error::Result;
 /// What one account or key has used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Used {
-    /// Since the day began, in UTC.
+    /// Since the day began: a key's own day, else in UTC.
     pub today: Use,
-    /// Since the month began, in UTC.
+    /// Since the month began, likewise.
     pub month: Use,
     /// When its last request came.
     pub last_used_at: Option<Timestamp>,
@@ -51,14 +51,17 @@ impl Store {
     }
 
     async fn usage_of(&self, per: Per, id: Option<&str>, now: Timestamp) -> Result<BTreeMap<String, Used>> {
-        let (table, column) = match per {
-            Per::Account => ("accounts", "account_id"),
-            Per::Key => ("api_keys", "key_id"),
-        };
-        let sql = include_str!("usage.sql").replace("{table}", table).replace("{column}", column);
         let (day, month) = beginnings(now);
-        let of = [(&day as _, Type::TIMESTAMPTZ), (&month as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
-        let rows = self.rows(&sql, &of).await?;
+        let rows = match per {
+            Per::Account => {
+                let of = [(&day as _, Type::TIMESTAMPTZ), (&month as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
+                self.rows(include_str!("usage.sql"), &of).await?
+            }
+            Per::Key => {
+                let of = [(&now as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
+                self.rows(include_str!("key_usage.sql"), &of).await?
+            }
+        };
         Ok(rows.iter().map(|row| (row.get("id"), used(row))).collect())
     }
 }

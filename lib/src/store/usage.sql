@@ -1,6 +1,6 @@
 select
     holder.id,
-    (select max(started_at) from ledger where {column} = holder.id) as last_used_at,
+    (select max(started_at) from ledger where account_id = holder.id) as last_used_at,
     count(row.today) filter (where today) as today_requests,
     count(row.today) filter (where today and wrong) as today_errors,
     coalesce(sum(tokens) filter (where today), 0)::bigint as today_tokens,
@@ -9,10 +9,10 @@ select
     count(row.today) filter (where wrong) as month_errors,
     coalesce(sum(tokens), 0)::bigint as month_tokens,
     coalesce(sum(cost_micros), 0)::bigint as month_cost
-from {table} holder
+from accounts holder
 left join (
     select
-        {column} as holder_id,
+        account_id as holder_id,
         started_at >= $1 as today,
         status not in ('completed', 'cancelled') as wrong,
         coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_5m_tokens, 0)

@@ -21,7 +21,7 @@ const STAIRCASE: [&[&str]; 9] = [
 ];
 
 /// The ground that every room stands on, and may use.
-const BASE: [&str; 13] = [
+const BASE: [&str; 14] = [
     "address",
     "background",
     "batch",
@@ -31,6 +31,7 @@ const BASE: [&str; 13] = [
     "error",
     "http",
     "id",
+    "money",
     "random",
     "seal",
     "secret",

@@ -20,6 +20,20 @@ export async function claudeSaysHi(gateway, key) {
   assert.equal(stdout.trim(), GREETING);
 }
 
+/** Claude Code with a login of its own, a subscription's or a key. */
+export async function claudeWithItsOwnLogin(gateway, key, login) {
+  const { code, stdout, stderr } = await claude(gateway, key, "say hi", [], login);
+  assert.equal(code, 0, stdout + stderr);
+  assert.equal(stdout.trim(), GREETING);
+}
+
+/** Gemini CLI with a key of its own. */
+export async function geminiWithItsOwnLogin(gateway, key, login) {
+  const { code, stdout, stderr } = await gemini(gateway, key, "say hi", ["-m", GEMINI_MODEL], login);
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, new RegExp(GREETING));
+}
+
 /** Claude Code runs a command because the model asked for it, and the model hears what came of it. */
 export async function claudeUsesATool(gateway, key) {
   const prompt = '[[tool Bash {"command":"echo from the tool | tr a-z A-Z","description":"Say where this comes from"}]]';
@@ -54,6 +68,24 @@ export async function anthropicSdk(gateway, key) {
   const stream = client.messages.stream(ask);
   assert.equal(await stream.finalText(), GREETING);
   assert.deepEqual((await stream.finalMessage()).usage.output_tokens, message.usage.output_tokens);
+}
+
+/** One message by Anthropic's SDK. */
+export async function anthropicSays(gateway, key) {
+  const client = new Anthropic({ baseURL: gateway.address, apiKey: key, maxRetries: 0 });
+  return client.messages.create({ model: CLAUDE_MODEL, max_tokens: 100, messages: [{ role: "user", content: "say hi" }] });
+}
+
+/** Both command lines give up by themselves, without trying again for minutes, and say why. */
+export async function tellsOfTheSpentBudget(gateway, key) {
+  const [first, second] = await Promise.all([
+    claude(gateway, key, "say hi"),
+    gemini(gateway, key, "say hi", ["-m", GEMINI_MODEL]),
+  ]);
+  for (const { code, stdout, stderr } of [first, second]) {
+    assert.equal(code, 1, stdout + stderr);
+    assert.match(stdout + stderr, /reached its limit of \$0\.000001 in total \(cost_total_usd\)/);
+  }
 }
 
 /** Google's SDK, plain and as a stream. */

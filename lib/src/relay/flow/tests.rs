@@ -14,14 +14,14 @@ use tokio::{
 
 use super::{Flow, PING_EVERY};
 use crate::{
-    access::{ApiKey, PresentedKey, Role},
+    access::{ApiKey, PresentedKey},
     background::Background,
     clock,
     config::{Config, Environment},
     gateway::{Context, Gateway, Snapshot},
     id::{KeyId, RequestId},
     protocol::{Call, Demand, PING, Protocol, meter},
-    relay::{Arrival, hold, open::Open},
+    relay::{Arrival, Login, hold, open::Open},
 };
 
 const IDLE: Duration = Duration::from_secs(300);
@@ -96,28 +96,13 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         snapshot: Arc::new(Snapshot::of_nothing()),
         presented: PresentedKey::generate(),
         key: Arc::new(key()),
+        login: Login::Account,
         session: None,
     }
 }
 
 fn key() -> ApiKey {
-    ApiKey {
-        id: KeyId::from("key_1".to_owned()),
-        prefix: String::new(),
-        name: String::new(),
-        role: Role::Member,
-        pool: "default".to_owned(),
-        providers: Vec::new(),
-        models: Vec::new(),
-        allowed_cidrs: Vec::new(),
-        max_in_flight: None,
-        labels: Default::default(),
-        note: String::new(),
-        expires_at: None,
-        revoked_at: None,
-        created_at: clock::now(),
-        updated_at: clock::now(),
-    }
+    ApiKey::new(KeyId::from("key_1".to_owned()), "", String::new(), clock::now())
 }
 
 /// Open, but never claimed: its settlement is handed to nobody.
