@@ -11,7 +11,9 @@ mod policies;
 mod prices;
 mod refreshes;
 mod requests;
+mod reseal;
 mod settle;
+mod sign_ins;
 mod standing;
 mod usage;
 
