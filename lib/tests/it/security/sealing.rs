@@ -97,7 +97,8 @@ async fn the_key_that_seals_is_replaced_and_the_old_one_goes() {
     assert_eq!(now.messages(&key, hello(false)).send().await.unwrap().status(), StatusCode::OK);
     let body = r#"{"contents":[{"parts":[{"text":"hi"}]}]}"#;
     assert_eq!(now.gemini(&key, "gemini-2.5-pro:generateContent", body).send().await.unwrap().status(), StatusCode::OK);
-    assert_eq!(app.credentials(), ["sk-ant-one", "access-1"]);
+    // The login asks for its project first.
+    assert_eq!(app.credentials(), ["sk-ant-one", "access-1", "access-1"]);
 }
 
 /// A rotation beside a renewal: the pair that arrives later is kept, and the next round seals it.
