@@ -119,15 +119,11 @@ async fn one(cx: &Context, arrival: &Arrival, account: &Account, thing: Thing) -
     let patience = &arrival.policy().patience;
     let outgoing = outgoing(cx, arrival, account, &thing)?;
     let answered = timeout(patience.first_byte(), async {
-        let response = cx.gateway.upstream.send(outgoing, patience.connect()).await?;
+        let response = cx.gateway.upstream.send(outgoing, patience.connect()).await.map_err(|error| cause(&error))?;
         let status = response.status();
-        Ok::<_, reqwest::Error>((status, response.bytes().await?))
+        Ok((status, response.bytes().await.map_err(|error| cause(&error.without_url()))?))
     });
-    let (status, body) = match answered.await {
-        Ok(Ok(answered)) => answered,
-        Ok(Err(error)) => return Err(failed(cause(&error))),
-        Err(_) => return Err(failed("no answer in time".to_owned())),
-    };
+    let (status, body) = answered.await.unwrap_or_else(|_| Err("no answer in time".to_owned())).map_err(failed)?;
     if status == StatusCode::NOT_FOUND {
         cx.gateway.store.forget_thing(arrival.holder(), &account.id, &thing.name).await?;
         return Ok(None);

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The migrations, in order; the place in this list is the version, beginning with 1.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: &[(&str, &str)] = &[
     ("accounts", include_str!("../../../migrations/0001_accounts.sql")),
     ("api_keys", include_str!("../../../migrations/0002_api_keys.sql")),
     ("ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(&str, &str); 11] = [
     ("objects", include_str!("../../../migrations/0010_objects.sql")),
     ("breaker", include_str!("../../../migrations/0011_breaker.sql")),
     ("key_limits", include_str!("../../../migrations/0012_key_limits.sql")),
+    ("security", include_str!("../../../migrations/0013_security.sql")),
 ];
 
 /// The version this code was written for.
