@@ -27,6 +27,8 @@ pub struct Config {
     pub encryption_keys: Vec<EncryptionKey>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
+    /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
+    pub ledger_retention_days: Option<i32>,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
@@ -143,6 +145,7 @@ impl Config {
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
+            ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
             anthropic_oauth: OAuthClient::read(
@@ -200,6 +203,14 @@ impl EncryptionKey {
             Some(_) => Err(unset(format!("{name} is a sample value; make one with `openssl rand -base64 32`"))),
             None => Err(unset(format!("{name} is not 32 bytes in base64; make one with `openssl rand -base64 32`"))),
         }
+    }
+}
+
+fn retention(env: &Environment) -> Result<Option<i32>> {
+    match env.parse("LEDGER_RETENTION_DAYS", 90)? {
+        0 => Ok(None),
+        days @ 1..=36_500 => Ok(Some(days)),
+        _ => Err(unset("LEDGER_RETENTION_DAYS is a number of days, at most 36500; 0 keeps the ledger for ever")),
     }
 }
 
@@ -268,6 +279,9 @@ mod tests {
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
+        for days in ["soon", "-1", "36501"] {
+            assert!(refused(("LEDGER_RETENTION_DAYS", days)).starts_with("LEDGER_RETENTION_DAYS"));
+        }
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
             assert!(refused(("GEMINI_OAUTH_TOKEN_URL", url)).starts_with("GEMINI_OAUTH_TOKEN_URL"), "{url}");
@@ -286,6 +300,7 @@ mod tests {
     fn the_defaults_hold() {
         let config = Config::read(&complete()).unwrap();
         assert_eq!(config.max_body_bytes, 33_554_432);
+        assert_eq!(config.ledger_retention_days, Some(90));
         assert_eq!(config.migration_url, config.database_url);
         assert!(!config.allow_insecure_upstreams);
         assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_postgres::{
-    Error as Fault, Row,
+    Error as Fault, IsolationLevel, Row,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -169,6 +169,17 @@ impl Loan {
         let Self { client, until, stuck } = self;
         let client = client.as_mut().expect("a loan holds its connection to its end");
         let inner = in_time(*until, stuck, client.transaction()).await?.map_err(fault)?;
+        Ok(Transaction { inner, until: *until, stuck })
+    }
+}
+
+impl Loan {
+    /// Begins to read: every statement sees the same moment, and nothing can be changed. It ends when it is dropped.
+    pub(super) async fn begin_reading(&mut self) -> Result<Transaction<'_>> {
+        let Self { client, until, stuck } = self;
+        let client = client.as_mut().expect("a loan holds its connection to its end");
+        let begun = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start();
+        let inner = in_time(*until, stuck, begun).await?.map_err(fault)?;
         Ok(Transaction { inner, until: *until, stuck })
     }
 }

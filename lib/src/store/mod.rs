@@ -12,6 +12,7 @@ mod prices;
 mod refreshes;
 mod requests;
 mod settle;
+mod stats;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -28,11 +29,17 @@ use crate::{
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
+pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
-pub use requests::{Cursor, Filter, RequestRow, Summary};
+pub(crate) use requests::{TOKENS, usd};
+pub use requests::{Cursor, Filter, Only, RequestRow};
 pub use settle::{AttemptRecord, Record, Status, Tokens};
+pub(crate) use stats::{points, ratio};
+pub use stats::{
+    Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
+};
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.
@@ -99,6 +106,11 @@ fn fault(error: tokio_postgres::Error) -> Error {
             taken.param = Some("name".into());
             taken
         }
+        Some(code) if *code == SqlState::QUERY_CANCELED => Error::new(
+            Kind::Unavailable,
+            "this is too much to be answered in a few seconds; ask about a shorter time or for less at once",
+        )
+        .with_source(error),
         Some(code) if NOT_NOW.iter().any(|class| code.code().starts_with(class)) => away(error),
         Some(_) => Error::internal(error),
         None => away(error),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
 use serde::Serialize;
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::types::Type;
 
-use super::{Store, requests::usd};
+use super::{Filter, GroupBy, Store, stats};
 use crate::error::Result;
 
 /// What one account or key has used.
@@ -51,30 +51,42 @@ impl Store {
     }
 
     async fn usage_of(&self, per: Per, id: Option<&str>, now: Timestamp) -> Result<BTreeMap<String, Used>> {
-        let (table, column) = match per {
-            Per::Account => ("accounts", "account_id"),
-            Per::Key => ("api_keys", "key_id"),
+        let (last_used, group) = match per {
+            Per::Account => (LAST_USED[0], GroupBy::Account),
+            Per::Key => (LAST_USED[1], GroupBy::Key),
         };
-        let sql = include_str!("usage.sql").replace("{table}", table).replace("{column}", column);
+        let id_text = id.map(str::to_owned);
+        let filter = match per {
+            Per::Account => Filter { account: id_text, ..Filter::default() },
+            Per::Key => Filter { key: id_text, ..Filter::default() },
+        };
+        let mut loan = self.for_change().await?;
+        let reading = stats::begin(&mut loan).await?;
+        let rows = reading.rows(last_used, &[(&id, Type::TEXT)]).await?;
+        let mut used: BTreeMap<String, Used> = rows
+            .iter()
+            .map(|row| (row.get("id"), Used { last_used_at: row.get("last_used_at"), ..Used::default() }))
+            .collect();
         let (day, month) = beginnings(now);
-        let of = [(&day as _, Type::TIMESTAMPTZ), (&month as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
-        let rows = self.rows(&sql, &of).await?;
-        Ok(rows.iter().map(|row| (row.get("id"), used(row))).collect())
+        // What began within the last moments by another instance's clock counts, too.
+        let end = now + 1.hour();
+        for (id, today) in stats::uses(&reading, &filter, (day, end), &group).await? {
+            used.entry(id).and_modify(|used| used.today = today);
+        }
+        for (id, month) in stats::uses(&reading, &filter, (month, end), &group).await? {
+            used.entry(id).and_modify(|used| used.month = month);
+        }
+        Ok(used)
     }
 }
 
-fn used(row: &Row) -> Used {
-    let span = |name: &str| {
-        let figure = |what: &str| row.get::<_, i64>(&*[name, what].concat());
-        Use {
-            requests: figure("_requests"),
-            errors: figure("_errors"),
-            tokens: figure("_tokens"),
-            cost_usd: usd(figure("_cost")),
-        }
-    };
-    Used { today: span("today"), month: span("month"), last_used_at: row.get("last_used_at") }
-}
+/// When each account or key was last used.
+const LAST_USED: [&str; 2] = [
+    "select h.id, (select max(l.started_at) from ledger l where l.account_id = h.id) as last_used_at
+     from accounts h where $1::text is null or h.id = $1",
+    "select h.id, (select max(l.started_at) from ledger l where l.key_id = h.id) as last_used_at
+     from api_keys h where $1::text is null or h.id = $1",
+];
 
 /// When the day and the month began, in UTC.
 fn beginnings(now: Timestamp) -> (Timestamp, Timestamp) {
