@@ -62,10 +62,21 @@ create table rollups (
     latency                  numeric,
     first_token_ms           bigint,
     first_token              numeric
-);
-create index on rollups (facet, step, at);
-create index on rollups (key_id, step, at) where key_id is not null;
-create index on rollups (account_id, step, at) where account_id is not null;
+) partition by list (step);
+-- Each facet of each step lies by itself, so that a question about days or about all reads a small table.
+create table rollups_of_hours partition of rollups for values in ('hour') partition by list (facet);
+create table rollups_of_hours_all partition of rollups_of_hours for values in ('all');
+create table rollups_of_hours_key partition of rollups_of_hours for values in ('key');
+create table rollups_of_hours_account partition of rollups_of_hours for values in ('account');
+create table rollups_of_hours_both partition of rollups_of_hours for values in ('both');
+create table rollups_of_days partition of rollups for values in ('day') partition by list (facet);
+create table rollups_of_days_all partition of rollups_of_days for values in ('all');
+create table rollups_of_days_key partition of rollups_of_days for values in ('key');
+create table rollups_of_days_account partition of rollups_of_days for values in ('account');
+create table rollups_of_days_both partition of rollups_of_days for values in ('both');
+create index on rollups (at);
+create index on rollups (key_id, at) where key_id is not null;
+create index on rollups (account_id, at) where account_id is not null;
 
 -- A histogram of times is one number in base 10^12: its n-th digit counts the times in bucket n. So adding numbers adds
 -- histograms, which Postgres does fast and in the order of nothing. Bucket n holds the whole milliseconds above 1.08^(n-1), up
@@ -159,7 +170,7 @@ end
 $$;
 
 create function roll_up_hour(began timestamptz) returns void language sql as $$
-    delete from rollups where step = 'hour' and facet in ('all', 'key', 'account', 'both') and at = began;
+    delete from rollups where step = 'hour' and at = began;
     insert into rollups
     select
         'hour', began,
@@ -179,7 +190,7 @@ create function roll_up_hour(began timestamptz) returns void language sql as $$
 $$;
 
 create function roll_up_day(began timestamptz) returns void language sql as $$
-    delete from rollups where step = 'day' and facet in ('all', 'key', 'account', 'both') and at = began;
+    delete from rollups where step = 'day' and at = began;
     insert into rollups
     select
         'day', began, facet, key_id, account_id, provider, pool, model, status,
@@ -189,8 +200,7 @@ create function roll_up_day(began timestamptz) returns void language sql as $$
         sum(moved_cache_read), sum(moved_cache_write_5m), sum(moved_cache_write_1h), sum(new), sum(new_prompt),
         sum(new_cache_read), sum(latency_ms), sum(latency), sum(first_token_ms), sum(first_token)
     from rollups
-    where step = 'hour' and facet in ('all', 'key', 'account', 'both')
-      and at >= began and at < began + interval '24 hours'
+    where step = 'hour' and at >= began and at < began + interval '24 hours'
     group by facet, key_id, account_id, provider, pool, model, status;
 $$;
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{FACTS, Facts, Grain, Measures, begin, measures::SUMS};
+use super::{FACTS, Facts, Grain, Measures, WHICH, begin, measures::SUMS};
 use crate::{
     error::Result,
     store::{Filter, Store},
@@ -42,7 +42,7 @@ impl Store {
         let began: Option<Timestamp> = began[0].get(0);
         let span = (began.unwrap_or(to), to);
         let facts = Facts::of(&reading, &filter, span, (Grain::Day, None)).await?;
-        let sql = ["select f.provider, f.pool, f.status, ", SUMS, " ", FACTS, " group by 1, 2, 3 order by 1, 2, 3"];
+        let sql = ["select f.provider, f.pool, f.status, ", SUMS, " ", FACTS, WHICH, " group by 1, 2, 3 order by 1, 2, 3"];
         let rows = facts.ask(&reading, &sql, &[]).await?;
         let counted = rows.iter().map(|row| Counted {
             provider: row.get("provider"),
@@ -55,6 +55,7 @@ impl Store {
         let sql = [
             "select f.account_id, f.status, sum(f.requests)::bigint as requests ",
             FACTS,
+            WHICH,
             " group by 1, 2 order by 1, 2",
         ];
         let rows = facts.ask(&reading, &sql, &[]).await?;

@@ -66,7 +66,17 @@ impl GroupBy {
             Self::Model => "f.model",
             Self::Status => "f.status",
             Self::Pool => "f.pool",
-            Self::Label(_) => "(select k.labels->>$15 from api_keys k where k.id = f.key_id)",
+            Self::Label(_) => "label.value",
+        }
+    }
+
+    /// What the facts are joined with to tell the groups apart, as SQL.
+    fn join_sql(&self) -> &'static str {
+        match self {
+            Self::Label(_) => {
+                " left join (select k.id, k.labels->>$16 as value from api_keys k) label on label.id = f.key_id "
+            }
+            _ => " ",
         }
     }
 
@@ -88,13 +98,15 @@ impl GroupBy {
 }
 
 /// The facts of a span: one row for each group of requests that some rollup holds together, or for each request. Its
-/// parameters are $1 to $14; a query's own begin after them.
+/// parameters are $1 to $15; a query's own begin after them. Between the two, a query may join something.
 const FACTS: &str = include_str!("facts.sql");
+/// Which of the facts are meant.
+const WHICH: &str = include_str!("which.sql");
 
-/// How many parameters [`FACTS`] has.
-const FACTS_PARAMETERS: usize = 14;
+/// How many parameters [`FACTS`] and [`WHICH`] have.
+const FACTS_PARAMETERS: usize = 15;
 
-/// The values of the parameters of [`FACTS`].
+/// The values of the parameters of [`FACTS`] and [`WHICH`].
 struct Facts<'a> {
     spans: Spans,
     facet: &'static str,
@@ -128,12 +140,13 @@ impl<'a> Facts<'a> {
     fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); FACTS_PARAMETERS] {
         let Self { spans, facet, filter, labels } = self;
         [
-            (&spans.steps, Type::TEXT_ARRAY),
-            (&spans.rolled_from, Type::TIMESTAMPTZ_ARRAY),
-            (&spans.rolled_to, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.days.from, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.days.to, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.hours.from, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.hours.to, Type::TIMESTAMPTZ_ARRAY),
             (facet, Type::TEXT),
-            (&spans.ledger_from, Type::TIMESTAMPTZ_ARRAY),
-            (&spans.ledger_to, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.ledger.from, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.ledger.to, Type::TIMESTAMPTZ_ARRAY),
             (&filter.provider, Type::TEXT),
             (&filter.account, Type::TEXT),
             (&filter.key, Type::TEXT),
@@ -145,7 +158,7 @@ impl<'a> Facts<'a> {
         ]
     }
 
-    /// Carries out a query over the facts; `more` are its own parameters, from $15 on.
+    /// Carries out a query over the facts; `more` are its own parameters, from $16 on.
     async fn ask(
         &self,
         reading: &Transaction<'_>,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
-use super::{FACTS, Facts, Grain, GroupBy, Measures, begin, measures::SUMS};
+use super::{FACTS, Facts, Grain, GroupBy, Measures, WHICH, begin, measures::SUMS};
 use crate::{
     error::Result,
     store::{Filter, Store},
@@ -104,9 +104,10 @@ impl Store {
             SUMS,
             " ",
             FACTS,
+            WHICH,
             " group by 1, 2) g order by ",
             sort.sql(),
-            " desc nulls last, g.grp, g.provider limit $15 offset $16",
+            " desc nulls last, g.grp, g.provider limit $16 offset $17",
         ];
         let rows = facts.ask(&reading, &sql, &[(&limit, Type::INT8), (&skip, Type::INT8)]).await?;
         Ok(rows

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::types::Type;
 
-use super::{FACTS, Facts, Grain, GroupBy, Histogram, begin, measures::ratio};
+use super::{FACTS, Facts, Grain, GroupBy, Histogram, WHICH, begin, measures::ratio};
 use crate::{
     error::Result,
     store::{Filter, Store},
@@ -163,6 +163,7 @@ impl Store {
         let reading = begin(&mut loan).await?;
         let [part, whole, histogram] = metric.sql();
         let label = group.map_or("", GroupBy::label);
+        let join = group.map_or(" ", GroupBy::join_sql);
         let group_sql = group.map_or("'all'::text", GroupBy::sql);
         let weight = if matches!(metric, Metric::Sum(_) | Metric::Cost) { part } else { "f.requests" };
 
@@ -170,8 +171,8 @@ impl Store {
         let facts = Facts::of(&reading, filter, span, (wide, group)).await?;
         let name = group.map_or("null::text", GroupBy::name_sql);
         let sql = [
-            "select g.grp, ", name, " as name from (select ", group_sql, " as grp, sum(", weight, ") as weight ", FACTS,
-            " and $15::text is not null group by 1 order by 2 desc nulls last, 1 limit $16) g",
+            "select g.grp, ", name, " as name from (select ", group_sql, " as grp, sum(", weight, ") as weight ", FACTS, join, WHICH,
+            " and $16::text is not null group by 1 order by 2 desc nulls last, 1 limit $17) g",
             " order by g.weight desc nulls last, g.grp",
         ];
         let of = [(&label as _, Type::TEXT), (&most as _, Type::INT8)];
@@ -181,11 +182,11 @@ impl Store {
 
         let facts = Facts::of(&reading, filter, span, (step.grain(), group)).await?;
         let sql = [
-            "select p.at, case when p.grp = any ($17) then p.grp end as grp, p.grp <> all ($17) as other,
+            "select p.at, case when p.grp = any ($18) then p.grp end as grp, p.grp <> all ($18) as other,
                 sum(p.part)::bigint as part, sum(p.whole)::bigint as whole, sum(p.histogram) as histogram
-             from (select date_trunc($16, f.at, 'UTC') as at, coalesce(", group_sql, ", '') as grp,
-                sum(", part, ") as part, sum(", whole, ") as whole, sum(", histogram, ") as histogram ", FACTS,
-            " and $15::text is not null group by 1, 2) p group by 1, 2, 3",
+             from (select date_trunc($17, f.at, 'UTC') as at, coalesce(", group_sql, ", '') as grp,
+                sum(", part, ") as part, sum(", whole, ") as whole, sum(", histogram, ") as histogram ", FACTS, join, WHICH,
+            " and $16::text is not null group by 1, 2) p group by 1, 2, 3",
         ];
         let named: Vec<&str> = greatest.iter().map(|(group, _)| group.as_deref().unwrap_or_default()).collect();
         let of = [(&label as _, Type::TEXT), (&step.as_str() as _, Type::TEXT), (&named as _, Type::TEXT_ARRAY)];

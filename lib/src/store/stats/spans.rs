@@ -22,15 +22,37 @@ pub(super) enum Grain {
     Request,
 }
 
-/// The parts of a span, each as long as can be: of rollups, and of the ledger. They do not overlap, and make up the span.
+/// The parts of a span, each as long as can be. They do not overlap, and make up the span.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Spans {
-    /// `day` or `hour`, for each part that is rolled up.
-    pub(super) steps: Vec<&'static str>,
-    pub(super) rolled_from: Vec<Timestamp>,
-    pub(super) rolled_to: Vec<Timestamp>,
-    pub(super) ledger_from: Vec<Timestamp>,
-    pub(super) ledger_to: Vec<Timestamp>,
+    /// For which the rollups of days are asked.
+    pub(super) days: Parts,
+    /// For which the rollups of hours are asked.
+    pub(super) hours: Parts,
+    /// For which the ledger itself is asked.
+    pub(super) ledger: Parts,
+}
+
+/// Beginnings and ends, as the database takes them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) from: Vec<Timestamp>,
+    pub(super) to: Vec<Timestamp>,
+}
+
+impl Parts {
+    fn push(&mut self, from: Timestamp, to: Timestamp) {
+        if from >= to {
+            return;
+        }
+        match self.to.last_mut() {
+            Some(end) if *end == from => *end = to,
+            _ => {
+                self.from.push(from);
+                self.to.push(to);
+            }
+        }
+    }
 }
 
 /// Asks how far the ledger is rolled up.
@@ -57,54 +79,25 @@ impl Spans {
         let mut at = round_up(from);
         let last = to.min(sealed_until).as_second().div_euclid(HOUR) * HOUR;
         if grain == Grain::Request || at >= last {
-            spans.ask_ledger(from, to);
+            spans.ledger.push(from, to);
             return spans;
         }
-        spans.ask_ledger(from, second(at));
+        spans.ledger.push(from, second(at));
         while at < last {
             let day = grain == Grain::Day
                 && at.rem_euclid(DAY) == 0
                 && at + DAY <= last
                 && dirty.range(at..at + DAY).next().is_none();
-            if day {
-                spans.read_rollups("day", at, at + DAY);
-                at += DAY;
-                continue;
-            }
-            if dirty.contains(&at) {
-                spans.ask_ledger(second(at), second(at + HOUR));
-            } else {
-                spans.read_rollups("hour", at, at + HOUR);
-            }
-            at += HOUR;
+            let (parts, end) = match (day, dirty.contains(&at)) {
+                (true, _) => (&mut spans.days, at + DAY),
+                (false, false) => (&mut spans.hours, at + HOUR),
+                (false, true) => (&mut spans.ledger, at + HOUR),
+            };
+            parts.push(second(at), second(end));
+            at = end;
         }
-        spans.ask_ledger(second(last), to);
+        spans.ledger.push(second(last), to);
         spans
-    }
-
-    fn ask_ledger(&mut self, from: Timestamp, to: Timestamp) {
-        if from >= to {
-            return;
-        }
-        match self.ledger_to.last_mut() {
-            Some(end) if *end == from => *end = to,
-            _ => {
-                self.ledger_from.push(from);
-                self.ledger_to.push(to);
-            }
-        }
-    }
-
-    fn read_rollups(&mut self, step: &'static str, from: i64, to: i64) {
-        let (from, to) = (second(from), second(to));
-        match (self.steps.last(), self.rolled_to.last_mut()) {
-            (Some(last), Some(end)) if *last == step && *end == from => *end = to,
-            _ => {
-                self.steps.push(step);
-                self.rolled_from.push(from);
-                self.rolled_to.push(to);
-            }
-        }
     }
 }
 
@@ -137,9 +130,11 @@ mod tests {
     fn check((from, to, sealed): (&str, &str, &str), dirty: &[&str], grain: Grain, expect: &[(&str, &str, &str)]) {
         let dirty = dirty.iter().map(|hour| at(hour).as_second()).collect();
         let spans = Spans::of((at(from), at(to)), at(sealed), &dirty, grain);
-        let rolled = spans.steps.iter().zip(&spans.rolled_from).zip(&spans.rolled_to).map(|((s, f), t)| (*s, *f, *t));
-        let ledger = spans.ledger_from.iter().zip(&spans.ledger_to).map(|(f, t)| ("ledger", *f, *t));
-        let mut got: Vec<_> = rolled.chain(ledger).collect();
+        let parts = [("day", spans.days), ("hour", spans.hours), ("ledger", spans.ledger)];
+        let named = |(what, parts): (&'static str, Parts)| {
+            parts.from.into_iter().zip(parts.to).map(move |(from, to)| (what, from, to))
+        };
+        let mut got: Vec<_> = parts.into_iter().flat_map(named).collect();
         got.sort_by_key(|(_, from, _)| *from);
         let expect: Vec<_> = expect.iter().map(|(what, from, to)| (*what, at(from), at(to))).collect();
         assert_eq!(got, expect, "{from} to {to}, sealed until {sealed}, {grain:?}");

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio_postgres::types::{Json, Type};
 
-use super::{FACTS, Facts, Grain, Measures, begin, measures::SUMS};
+use super::{FACTS, Facts, Grain, Measures, WHICH, begin, measures::SUMS};
 use crate::{
     error::Result,
     store::{Filter, Store, Transaction},
@@ -35,7 +35,7 @@ impl Store {
         let mut totals = Vec::new();
         for span in spans {
             let facts = Facts::of(&reading, filter, *span, (Grain::Day, None)).await?;
-            let sql = ["select f.provider, f.model, ", SUMS, " ", FACTS, " group by f.provider, f.model"];
+            let sql = ["select f.provider, f.model, ", SUMS, " ", FACTS, WHICH, " group by f.provider, f.model"];
             let rows = facts.ask(&reading, &sql, &[]).await?;
             let by_model = rows.iter().map(|row| (row.get("provider"), row.get("model"), Measures::read(row)));
             totals.push(Totals { by_model: by_model.collect() });

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{FACTS, Facts, Grain, GroupBy};
+use super::{FACTS, Facts, Grain, GroupBy, WHICH};
 use crate::{
     error::Result,
     store::{Filter, Transaction, Use, usd},
@@ -24,7 +24,7 @@ pub(in crate::store) async fn uses(
     group: &GroupBy,
 ) -> Result<Vec<(String, Use)>> {
     let facts = Facts::of(reading, filter, span, (Grain::Day, Some(group))).await?;
-    let rows = facts.ask(reading, &["select ", group.sql(), BRIEF, FACTS, " group by 1"], &[]).await?;
+    let rows = facts.ask(reading, &["select ", group.sql(), BRIEF, FACTS, WHICH, " group by 1"], &[]).await?;
     let brief = |row: &tokio_postgres::Row| Use {
         requests: row.get("requests"),
         errors: row.get("errors"),
