@@ -33,13 +33,13 @@ pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
-pub(crate) use requests::{TOKENS, usd};
 pub use requests::{Cursor, Filter, Only, RequestRow};
+pub(crate) use requests::{TOKENS, usd};
 pub use settle::{AttemptRecord, Record, Status, Tokens};
-pub(crate) use stats::{points, ratio};
 pub use stats::{
     Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
 };
+pub(crate) use stats::{points, ratio};
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.

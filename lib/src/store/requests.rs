@@ -174,11 +174,8 @@ impl Store {
         // The ledger is in the order of time, and an id knows when it was made: a moment before its request was read.
         let made = id::made_at(id);
         let (from, to) = (made.map(|at| at - 1.minute()), made.map(|at| at + 10.minutes()));
-        let sql = [
-            SELECT,
-            "ledger f where f.id = $1 and ($2::timestamptz is null or f.started_at between $2 and $3)",
-            NAMED,
-        ];
+        let sql =
+            [SELECT, "ledger f where f.id = $1 and ($2::timestamptz is null or f.started_at between $2 and $3)", NAMED];
         let of = [(&id as _, Type::TEXT), (&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
         let mut loan = self.for_change().await?;
         let reading: Transaction<'_> = stats::begin(&mut loan).await?;

@@ -18,6 +18,7 @@ mod oauth;
 mod paths;
 mod refusals;
 mod routing;
+mod stats;
 mod streams;
 mod tidy;
 mod walk;

@@ -14,7 +14,8 @@ use crate::store::{Histogram, Measures, TOKENS, ratio, usd};
 pub(super) fn figures(measures: &Measures) -> Value {
     let requests = measures.count("requests");
     let succeeded = measures.count("completed");
-    let failed = ["failed", "refused", "cancelled", "lost"].map(|status| (status.to_owned(), measures.count(status).into()));
+    let failed =
+        ["failed", "refused", "cancelled", "lost"].map(|status| (status.to_owned(), measures.count(status).into()));
     let tokens = TOKENS.map(|(word, column)| (word.to_owned(), json!(measures.tokens(column))));
     json!({
         "requests": requests,

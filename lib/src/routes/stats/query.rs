@@ -78,7 +78,8 @@ impl Query {
 
     /// One of the words that `parse` knows.
     pub(super) fn word<T>(&self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
-        let read = |text: &String| parse(text).ok_or_else(|| Error::invalid(name, format!("{text} is not one of its words")));
+        let read =
+            |text: &String| parse(text).ok_or_else(|| Error::invalid(name, format!("{text} is not one of its words")));
         self.0.get(name).map(read).transpose()
     }
 

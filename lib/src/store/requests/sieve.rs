@@ -39,22 +39,25 @@ pub(super) async fn hours(
     };
     let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
     let rows = reading
-        .rows(include_str!("sieve.sql"), &[
-            (&only.from, Type::TIMESTAMPTZ),
-            (&until, Type::TIMESTAMPTZ),
-            (&filter.provider, Type::TEXT),
-            (&filter.account, Type::TEXT),
-            (&filter.key, Type::TEXT),
-            (&filter.model, Type::TEXT),
-            (&filter.model_prefix, Type::TEXT),
-            (&filter.pool, Type::TEXT),
-            (&filter.status, Type::TEXT),
-            (&labels, Type::JSONB),
-            (&only.estimated, Type::BOOL),
-            (&only.unpriced, Type::BOOL),
-            (&facet, Type::TEXT),
-            (&limit, Type::INT8),
-        ])
+        .rows(
+            include_str!("sieve.sql"),
+            &[
+                (&only.from, Type::TIMESTAMPTZ),
+                (&until, Type::TIMESTAMPTZ),
+                (&filter.provider, Type::TEXT),
+                (&filter.account, Type::TEXT),
+                (&filter.key, Type::TEXT),
+                (&filter.model, Type::TEXT),
+                (&filter.model_prefix, Type::TEXT),
+                (&filter.pool, Type::TEXT),
+                (&filter.status, Type::TEXT),
+                (&labels, Type::JSONB),
+                (&only.estimated, Type::BOOL),
+                (&only.unpriced, Type::BOOL),
+                (&facet, Type::TEXT),
+                (&limit, Type::INT8),
+            ],
+        )
         .await?;
     Ok(Some((rows[0].get("since"), rows[0].get("until"))))
 }

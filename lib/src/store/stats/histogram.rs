@@ -47,7 +47,12 @@ impl Histogram {
 }
 
 /// The place, from 1 on, of the time that a part of all took at most.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of requests"
+)]
 fn share(part: f64, count: u64) -> u64 {
     ((part * count as f64).ceil() as u64).max(1)
 }

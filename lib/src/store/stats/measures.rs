@@ -131,13 +131,14 @@ impl Measures {
         let of = |affinity: &str| {
             (self.count(&[affinity, "_cache_read"].concat()), self.count(&[affinity, "_prompt"].concat()))
         };
-        let (read, prompt) = match affinity {
-            "kept" | "moved" | "new" => of(affinity),
-            _ => ["kept", "moved", "new"].iter().map(|affinity| of(affinity)).fold(
-                (self.count("cache_read_tokens"), self.prompt()),
-                |(read, prompt), (its_read, its_prompt)| (read - its_read, prompt - its_prompt),
-            ),
-        };
+        let (read, prompt) =
+            match affinity {
+                "kept" | "moved" | "new" => of(affinity),
+                _ => ["kept", "moved", "new"].iter().map(|affinity| of(affinity)).fold(
+                    (self.count("cache_read_tokens"), self.prompt()),
+                    |(read, prompt), (its_read, its_prompt)| (read - its_read, prompt - its_prompt),
+                ),
+            };
         ratio(read, prompt)
     }
 

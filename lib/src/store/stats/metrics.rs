@@ -42,7 +42,8 @@ impl Store {
         let began: Option<Timestamp> = began[0].get(0);
         let span = (began.unwrap_or(to), to);
         let facts = Facts::of(&reading, &filter, span, (Grain::Day, None)).await?;
-        let sql = ["select f.provider, f.pool, f.status, ", SUMS, " ", FACTS, WHICH, " group by 1, 2, 3 order by 1, 2, 3"];
+        let sql =
+            ["select f.provider, f.pool, f.status, ", SUMS, " ", FACTS, WHICH, " group by 1, 2, 3 order by 1, 2, 3"];
         let rows = facts.ask(&reading, &sql, &[]).await?;
         let counted = rows.iter().map(|row| Counted {
             provider: row.get("provider"),

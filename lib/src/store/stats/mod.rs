@@ -23,14 +23,14 @@ use crate::error::Result;
 
 pub use histogram::Histogram;
 pub use live::Live;
-pub(crate) use measures::ratio;
 pub use measures::Measures;
+pub(crate) use measures::ratio;
 pub use metrics::{Counted, CountedAccount};
 pub use rows::{GroupRow, Sort};
 pub(crate) use series::points;
-pub(super) use uses::uses;
 pub use series::{Line, Metric, Series, Step};
 pub use totals::Totals;
+pub(super) use uses::uses;
 
 use spans::{Grain, Spans};
 

@@ -75,9 +75,11 @@ pub enum Metric {
     Percentile(&'static str, f64),
 }
 
-const PROMPT: &str = "coalesce(f.input_tokens, 0) + coalesce(f.cache_read_tokens, 0) + coalesce(f.cache_write_5m_tokens, 0)
+const PROMPT: &str =
+    "coalesce(f.input_tokens, 0) + coalesce(f.cache_read_tokens, 0) + coalesce(f.cache_write_5m_tokens, 0)
     + coalesce(f.cache_write_1h_tokens, 0)";
-const TOKENS: &str = "coalesce(f.input_tokens, 0) + coalesce(f.cache_read_tokens, 0) + coalesce(f.cache_write_5m_tokens, 0)
+const TOKENS: &str =
+    "coalesce(f.input_tokens, 0) + coalesce(f.cache_read_tokens, 0) + coalesce(f.cache_write_5m_tokens, 0)
     + coalesce(f.cache_write_1h_tokens, 0) + coalesce(f.output_tokens, 0) + coalesce(f.tool_use_tokens, 0)";
 const ERRORS: &str = "case when f.status in ('failed', 'refused', 'lost') then f.requests else 0 end";
 const SUCCEEDED: &str = "case f.status when 'completed' then f.requests else 0 end";
@@ -171,7 +173,16 @@ impl Store {
         let facts = Facts::of(&reading, filter, span, (wide, group)).await?;
         let name = group.map_or("null::text", GroupBy::name_sql);
         let sql = [
-            "select g.grp, ", name, " as name from (select ", group_sql, " as grp, sum(", weight, ") as weight ", FACTS, join, WHICH,
+            "select g.grp, ",
+            name,
+            " as name from (select ",
+            group_sql,
+            " as grp, sum(",
+            weight,
+            ") as weight ",
+            FACTS,
+            join,
+            WHICH,
             " and $16::text is not null group by 1 order by 2 desc nulls last, 1 limit $17) g",
             " order by g.weight desc nulls last, g.grp",
         ];
@@ -184,8 +195,19 @@ impl Store {
         let sql = [
             "select p.at, case when p.grp = any ($18) then p.grp end as grp, p.grp <> all ($18) as other,
                 sum(p.part)::bigint as part, sum(p.whole)::bigint as whole, sum(p.histogram) as histogram
-             from (select date_trunc($17, f.at, 'UTC') as at, coalesce(", group_sql, ", '') as grp,
-                sum(", part, ") as part, sum(", whole, ") as whole, sum(", histogram, ") as histogram ", FACTS, join, WHICH,
+             from (select date_trunc($17, f.at, 'UTC') as at, coalesce(",
+            group_sql,
+            ", '') as grp,
+                sum(",
+            part,
+            ") as part, sum(",
+            whole,
+            ") as whole, sum(",
+            histogram,
+            ") as histogram ",
+            FACTS,
+            join,
+            WHICH,
             " and $16::text is not null group by 1, 2) p group by 1, 2, 3",
         ];
         let named: Vec<&str> = greatest.iter().map(|(group, _)| group.as_deref().unwrap_or_default()).collect();
@@ -196,11 +218,14 @@ impl Store {
         for row in &rows {
             let group: Option<String> = row.get("grp");
             let line = points.entry((row.get("other"), group.unwrap_or_default())).or_default();
-            line.insert(row.get("at"), Point {
-                part: row.get("part"),
-                whole: row.get::<_, Option<i64>>("whole").unwrap_or(0),
-                histogram: row.get::<_, Option<Histogram>>("histogram").unwrap_or_default(),
-            });
+            line.insert(
+                row.get("at"),
+                Point {
+                    part: row.get("part"),
+                    whole: row.get::<_, Option<i64>>("whole").unwrap_or(0),
+                    histogram: row.get::<_, Option<Histogram>>("histogram").unwrap_or_default(),
+                },
+            );
         }
         Ok(draw(step.times(span), metric, greatest, &mut points))
     }

@@ -69,12 +69,7 @@ pub(super) async fn read(reading: &Transaction<'_>, from: Timestamp, to: Timesta
 
 impl Spans {
     /// `sealed_until` is a whole hour; `dirty` are hours, in seconds.
-    fn of(
-        (from, to): (Timestamp, Timestamp),
-        sealed_until: Timestamp,
-        dirty: &BTreeSet<i64>,
-        grain: Grain,
-    ) -> Self {
+    fn of((from, to): (Timestamp, Timestamp), sealed_until: Timestamp, dirty: &BTreeSet<i64>, grain: Grain) -> Self {
         let mut spans = Self::default();
         let mut at = round_up(from);
         let last = to.min(sealed_until).as_second().div_euclid(HOUR) * HOUR;
@@ -144,37 +139,48 @@ mod tests {
 
     #[test]
     fn whole_days_come_from_days_and_the_edges_from_hours_and_the_ledger() {
-        check((FROM, TO, LATER), &[], Grain::Day, &[
-            ("ledger", FROM, "1T11"),
-            ("hour", "1T11", "2T00"),
-            ("day", "2T00", "4T00"),
-            ("hour", "4T00", "4T02"),
-            ("ledger", "4T02", TO),
-        ]);
-        check((FROM, TO, LATER), &[], Grain::Hour, &[
-            ("ledger", FROM, "1T11"),
-            ("hour", "1T11", "4T02"),
-            ("ledger", "4T02", TO),
-        ]);
+        check(
+            (FROM, TO, LATER),
+            &[],
+            Grain::Day,
+            &[
+                ("ledger", FROM, "1T11"),
+                ("hour", "1T11", "2T00"),
+                ("day", "2T00", "4T00"),
+                ("hour", "4T00", "4T02"),
+                ("ledger", "4T02", TO),
+            ],
+        );
+        check(
+            (FROM, TO, LATER),
+            &[],
+            Grain::Hour,
+            &[("ledger", FROM, "1T11"), ("hour", "1T11", "4T02"), ("ledger", "4T02", TO)],
+        );
         check((FROM, TO, LATER), &[], Grain::Request, &[("ledger", FROM, TO)]);
         check(("2T00", "3T00", LATER), &[], Grain::Day, &[("day", "2T00", "3T00")]);
     }
 
     #[test]
     fn what_is_not_sealed_or_has_a_mark_comes_from_the_ledger() {
-        check((FROM, TO, "3T05"), &[], Grain::Day, &[
-            ("ledger", FROM, "1T11"),
-            ("hour", "1T11", "2T00"),
-            ("day", "2T00", "3T00"),
-            ("hour", "3T00", "3T05"),
-            ("ledger", "3T05", TO),
-        ]);
-        check((FROM, "3T00", LATER), &["2T07", "2T08", "1T11"], Grain::Day, &[
-            ("ledger", FROM, "1T12"),
-            ("hour", "1T12", "2T07"),
-            ("ledger", "2T07", "2T09"),
-            ("hour", "2T09", "3T00"),
-        ]);
+        check(
+            (FROM, TO, "3T05"),
+            &[],
+            Grain::Day,
+            &[
+                ("ledger", FROM, "1T11"),
+                ("hour", "1T11", "2T00"),
+                ("day", "2T00", "3T00"),
+                ("hour", "3T00", "3T05"),
+                ("ledger", "3T05", TO),
+            ],
+        );
+        check(
+            (FROM, "3T00", LATER),
+            &["2T07", "2T08", "1T11"],
+            Grain::Day,
+            &[("ledger", FROM, "1T12"), ("hour", "1T12", "2T07"), ("ledger", "2T07", "2T09"), ("hour", "2T09", "3T00")],
+        );
         check((FROM, TO, FROM), &[], Grain::Day, &[("ledger", FROM, TO)]);
         check((FROM, "2026-11-01T10:50:00Z", LATER), &[], Grain::Day, &[("ledger", FROM, "2026-11-01T10:50:00Z")]);
         check((FROM, "2026-11-01T11:50:00Z", LATER), &[], Grain::Day, &[("ledger", FROM, "2026-11-01T11:50:00Z")]);
