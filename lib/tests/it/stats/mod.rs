@@ -15,9 +15,9 @@ use serde_json::Value;
 use crate::support::{App, Chance};
 
 /// When the made-up past began.
-const BEGAN: &str = "2026-11-10T00:00:00Z";
+const BEGAN: &str = "2020-11-10T00:00:00Z";
 /// A span within it that begins and ends in the middle of an hour.
-const SPAN: &str = "from=2026-11-10T05:17:11Z&to=2026-11-13T19:43:10.5Z";
+const SPAN: &str = "from=2020-11-10T05:17:11Z&to=2020-11-13T19:43:10.5Z";
 
 /// A row of the ledger at so many seconds after [`BEGAN`], as the columns of an insert.
 fn row(id: &str, second: usize, chance: &mut Chance) -> String {
