@@ -21,16 +21,20 @@ import { buildGateway } from "./local.mjs";
 import { startPostgres } from "./postgres.mjs";
 
 const USUAL = 10_000_000;
-const ROUNDS = 15;
+const USUAL_ROUNDS = 15;
 const { values: options } = parseArgs({
-  options: { rows: { type: "string" }, database: { type: "string" }, keep: { type: "boolean" }, binary: { type: "string" } },
+  options: {
+    rows: { type: "string" }, rounds: { type: "string" }, database: { type: "string" }, keep: { type: "boolean" }, binary: { type: "string" },
+  },
 });
 const rows = Number(options.rows ?? USUAL);
-if (!Number.isInteger(rows) || rows < 2_000) throw new Plain("--rows is a whole number, at least 2000");
+const rounds = Number(options.rounds ?? USUAL_ROUNDS);
 
 await main(async () => {
+  if (!Number.isInteger(rows) || rows < 2_000) throw new Plain("--rows is a whole number, at least 2000");
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Plain("--rounds is a whole number, at least 1");
   const binary = options.binary ?? await buildGateway({ report });
-  const home = await ledger();
+  const home = await ledger(binary);
   try {
     const run = await ask(binary, home.url);
     console.log(`\n${table(run.measured)}`);
@@ -49,7 +53,7 @@ function report(line) {
 }
 
 /** A database with the past in it: `{ url, leave }`. */
-async function ledger() {
+async function ledger(binary) {
   if (options.database) return { url: options.database, leave: async () => {} };
   const server = await startServer();
   const name = `bench_stats_${randomBytes(4).toString("hex")}`;
@@ -57,7 +61,8 @@ async function ledger() {
   const url = new URL(server.url);
   url.pathname = `/${name}`;
   report(`Making up ${rows.toLocaleString("en")} rows`);
-  await gateway(options.binary ?? join(root, "target/release/llm-gateway"), url.href, async () => {});
+  // Its first question makes the schema.
+  await gateway(binary, url.href, async () => {});
   const client = new pg.Client({ connectionString: url.href });
   await client.connect();
   await client.query(`set bench.rows = ${rows}`);
@@ -102,7 +107,7 @@ async function ask(binary, url) {
     const [request] = JSON.parse(await get("/api/stats/requests?limit=1")).data;
     const all = questions({ now: Date.now(), request: request.id });
     const times = new Map(all.map(({ name }) => [name, []]));
-    for (let round = 0; round <= ROUNDS; round += 1) {
+    for (let round = 0; round <= rounds; round += 1) {
       for (const { name, path } of all) {
         const began = performance.now();
         await get(path);
@@ -111,7 +116,7 @@ async function ask(binary, url) {
     }
     return all.map(({ name, path, bound }) => ({ name, path, bound, times: times.get(name).sort((a, b) => a - b) }));
   });
-  return { ...size, measured, rounds: ROUNDS };
+  return { ...size, measured, rounds };
 }
 
 /** Lends a gateway to `body`, as a function that gets a path. */
