@@ -2,8 +2,8 @@
 
 -- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
 -- holds exactly, however many instances there are. An item:
---   request, revision (of the settings), key (id), pool, family, tokens (estimated), accounts (ids, best first), draft,
---   session and, where the policy has affinity, session_seconds and session_in_flight
+--   request, revision (of the settings), key (id), pool, family, tokens (estimated), draft, session,
+--   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · accounts_busy
 -- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`.
 create or replace function claim(batch jsonb)
@@ -44,6 +44,13 @@ begin
             where l.key_id = holder.id and l.expires_at > now() and l.request_id <> item->>'request'
         ) then
             outcome := 'key_busy';
+        elsif item->'accounts' = 'null' then
+            -- The caller's own login serves: all that holds of the key holds, and there is no account to take.
+            outcome := 'granted';
+            account_id := 'passthrough';
+            candidate := null;
+            candidate.id := account_id;
+            life := null;
         else
             bound := null;
             crowded := '{}';

@@ -30,9 +30,14 @@ begin
 
     with freed as (
         delete from leases
-        using jsonb_array_elements(batch) r
-        where leases.request_id = r->>'id'
-        returning leases.account_id, leases.claimed_at, (leases.draft->>'input_tokens')::bigint as estimate,
+        using (
+            -- Of several attempts only the last one's are its account's; an only one has no figures but the row's.
+            select r->>'id' as id, case when r->'attempts'->-1 ? 'cost_micros' then r->'attempts'->-1 else r end as r
+            from jsonb_array_elements(batch) r
+        ) served
+        where leases.request_id = served.id
+        returning leases.account_id, leases.claimed_at,
+            coalesce(leases.draft->>'claimed_tokens', leases.draft->>'input_tokens', '0')::bigint as estimate,
             -- Cache reads do not count against the providers' limits.
             coalesce((r->>'input_tokens')::bigint, 0) + coalesce((r->>'cache_write_5m_tokens')::bigint, 0)
             + coalesce((r->>'cache_write_1h_tokens')::bigint, 0) + coalesce((r->>'output_tokens')::bigint, 0) as used
@@ -62,7 +67,7 @@ begin
         returning account_id, draft
     )
     select jsonb_agg(
-        draft || jsonb_build_object(
+        jsonb_set(draft, '{attempts,-1,account}', to_jsonb(account_id)) || jsonb_build_object(
             'account_id', account_id,
             'status', 'lost',
             'duration_ms', greatest(0, extract(epoch from now() - (draft->>'started_at')::timestamptz) * 1000)::integer

@@ -33,12 +33,25 @@ pub struct Config {
     pub passthrough_paths: GlobSet,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
     pub allow_insecure_upstreams: bool,
+    /// `…_UPSTREAM`: where requests go that name no address of their own.
+    pub upstreams: Upstreams,
     /// `ANTHROPIC_OAUTH_…`: where and as which application logins of Anthropic accounts are renewed.
     pub anthropic_oauth: OAuthClient,
     /// `GEMINI_OAUTH_…`: the same for Google accounts.
     pub gemini_oauth: OAuthClient,
     /// `VERCEL`: set by the platform. An instance then keeps few connections, since there are many instances.
     pub on_vercel: bool,
+}
+
+/// The providers' own addresses: those of accounts without a base URL, and of callers who come with a login of their own.
+#[derive(Debug)]
+pub struct Upstreams {
+    /// `ANTHROPIC_UPSTREAM`: the Anthropic API.
+    pub anthropic: Url,
+    /// `GEMINI_UPSTREAM`: the Gemini API.
+    pub gemini: Url,
+    /// `CODE_ASSIST_UPSTREAM`: the API that a Google login speaks to.
+    pub code_assist: Url,
 }
 
 /// The application that the logins of accounts were made with; none is built in.
@@ -148,6 +161,11 @@ impl Config {
             ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
+            upstreams: Upstreams {
+                anthropic: upstream_url(env, "ANTHROPIC_UPSTREAM", "https://api.anthropic.com")?,
+                gemini: upstream_url(env, "GEMINI_UPSTREAM", "https://generativelanguage.googleapis.com")?,
+                code_assist: upstream_url(env, "CODE_ASSIST_UPSTREAM", "https://cloudcode-pa.googleapis.com")?,
+            },
             anthropic_oauth: OAuthClient::read(
                 env,
                 ["ANTHROPIC_OAUTH_TOKEN_URL", "ANTHROPIC_OAUTH_CLIENT_ID", "ANTHROPIC_OAUTH_CLIENT_SECRET"],
@@ -181,17 +199,25 @@ pub fn log_filter(env: &Environment) -> &str {
 
 impl OAuthClient {
     fn read(env: &Environment, [token_url, id, secret]: [&str; 3], default_url: &str) -> Result<Self> {
-        let url: Url = env.parse(token_url, Url::parse(default_url).map_err(Error::internal)?)?;
-        let secure = url.scheme() == "https" || env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1");
-        if !secure || !url.has_host() {
-            return Err(unset(format!("{token_url} must begin with https://")));
-        }
         Ok(Self {
-            token_url: url,
+            token_url: upstream_url(env, token_url, default_url)?,
             id: env.first(&[id]).map(str::to_owned),
             secret: env.first(&[secret]).map(Secret::new),
         })
     }
+}
+
+/// An address that secrets are sent to.
+fn upstream_url(env: &Environment, name: &str, default: &str) -> Result<Url> {
+    let url: Url = env.parse(name, Url::parse(default).map_err(Error::internal)?)?;
+    let secure = url.scheme() == "https" || env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1");
+    if !secure || !url.has_host() {
+        return Err(unset(format!("{name} must begin with https://")));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(unset(format!("{name} must not hold a query or a fragment")));
+    }
+    Ok(url)
 }
 
 impl EncryptionKey {
@@ -284,8 +310,11 @@ mod tests {
         }
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
-            assert!(refused(("GEMINI_OAUTH_TOKEN_URL", url)).starts_with("GEMINI_OAUTH_TOKEN_URL"), "{url}");
+            for name in ["GEMINI_OAUTH_TOKEN_URL", "ANTHROPIC_UPSTREAM", "GEMINI_UPSTREAM", "CODE_ASSIST_UPSTREAM"] {
+                assert!(refused((name, url)).starts_with(name), "{name} {url}");
+            }
         }
+        assert!(refused(("GEMINI_UPSTREAM", "https://api.example.com/?key=x")).starts_with("GEMINI_UPSTREAM"));
     }
 
     #[test]
@@ -306,5 +335,8 @@ mod tests {
         assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");
         assert_eq!(config.gemini_oauth.token_url.as_str(), "https://oauth2.googleapis.com/token");
         assert_eq!(config.gemini_oauth.id, None);
+        assert_eq!(config.upstreams.anthropic.as_str(), "https://api.anthropic.com/");
+        assert_eq!(config.upstreams.gemini.as_str(), "https://generativelanguage.googleapis.com/");
+        assert_eq!(config.upstreams.code_assist.as_str(), "https://cloudcode-pa.googleapis.com/");
     }
 }

@@ -88,6 +88,27 @@ impl Gateway {
         Credential::from_plain(plain).ok_or(Unsealable::Damaged)
     }
 
+    /// Where an account's requests go.
+    pub(crate) fn base_url<'a>(&'a self, account: &'a Account) -> &'a str {
+        let upstreams = &self.config.upstreams;
+        let own = match account.provider {
+            Provider::Anthropic => &upstreams.anthropic,
+            Provider::Gemini => &upstreams.gemini,
+        };
+        account.base_url.as_deref().unwrap_or(own.as_str())
+    }
+
+    /// Where a call goes that comes with its caller's own login.
+    pub(crate) fn own_upstream(&self, provider: Provider, path: &str) -> &str {
+        let upstreams = &self.config.upstreams;
+        let own = match provider {
+            Provider::Anthropic => &upstreams.anthropic,
+            Provider::Gemini if path.starts_with("/v1internal") => &upstreams.code_assist,
+            Provider::Gemini => &upstreams.gemini,
+        };
+        own.as_str()
+    }
+
     /// As which application the logins of a provider's accounts are renewed.
     pub(crate) fn oauth_client(&self, provider: Provider) -> &OAuthClient {
         match provider {

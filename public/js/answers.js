@@ -57,6 +57,7 @@ export function key(answer) {
     pool: answer.pool ?? null,
     providers: answer.providers ?? [],
     models: answer.models ?? [],
+    passthrough: answer.allow_passthrough === true,
     note: answer.note || null,
     state: answer.state ?? null,
     limits: limits(answer.limits),
@@ -104,6 +105,9 @@ function attempt(answer) {
     verdict: answer.verdict ?? null,
     httpStatus: number(answer.status),
     duration: number(answer.took_ms),
+    prompt: prompt(answer.tokens),
+    output: number(answer.tokens?.output),
+    cost: number(answer.cost_usd),
   };
 }
 

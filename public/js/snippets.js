@@ -42,6 +42,7 @@ function claudeCode(line, url, key) {
     { label: "connect.step.environment", text: [line("ANTHROPIC_BASE_URL", url), line("ANTHROPIC_AUTH_TOKEN", key)].join("\n") },
     { label: "connect.step.try", text: 'claude -p "say hi"' },
     { label: "connect.step.hints", text: line("CLAUDE_CODE_GATEWAY_HINT_HEADERS", "1"), note: "connect.note.hints" },
+    { label: "connect.step.own_login", text: [line("ANTHROPIC_BASE_URL", url), line("ANTHROPIC_CUSTOM_HEADERS", `x-gateway-key: ${key}`)].join("\n"), note: "connect.note.own_login.claude" },
   ];
 }
 
@@ -50,6 +51,7 @@ function geminiCli(line, file, url, key) {
     { label: "connect.step.settings", values: { file }, text: GEMINI_SETTINGS, note: "connect.note.settings" },
     { label: "connect.step.environment", text: [line("GOOGLE_GEMINI_BASE_URL", url), line("GEMINI_API_KEY", key)].join("\n") },
     { label: "connect.step.try", text: 'gemini --skip-trust -p "say hi"', note: "connect.note.trust" },
+    { label: "connect.step.own_login", text: [line("GOOGLE_GEMINI_BASE_URL", url), line("GEMINI_CLI_CUSTOM_HEADERS", `x-gateway-key: ${key}`)].join("\n"), note: "connect.note.own_login.gemini" },
   ];
 }
 

@@ -77,6 +77,7 @@ test("forms become bodies named as the API names them", () => {
     providers: ["anthropic", "gemini"], limits: { cost_per_day_usd: 2.5 },
   });
   assert.deepEqual(nest([["limits.max_in_flight", "number", ""]]), {});
+  assert.deepEqual(nest([["allow_passthrough", "flag", "on"]]), { allow_passthrough: true });
 });
 
 test("what an answer lacks is null, never zero", () => {
@@ -93,6 +94,12 @@ test("tokens of the prompt are summed by kind, thinking is not counted twice", (
   assert.equal(summary({ tokens }).prompt, 115);
   assert.equal(account({ usage_today: { tokens } }).today.tokens, 155);
   assert.equal(account({ usage_today: { tokens: 7 } }).today.tokens, 7);
+});
+
+test("an attempt brings its own tokens and cost, where they are known", () => {
+  const attempts = [{ verdict: "overloaded", tokens: { input: 3, cache_read: 20, output: 1 }, cost_usd: 0.5 }, { verdict: "delivered" }];
+  const shown = request({ id: "req_1", attempts }).attempts.map(({ prompt, output, cost }) => [prompt, output, cost]);
+  assert.deepEqual(shown, [[23, 1, 0.5], [null, null, null]]);
 });
 
 test("limits are numbers, or objects that say what is used", () => {

@@ -54,6 +54,7 @@ test("the values that the contract names have words", () => {
     role: ["admin", "member", "viewer"],
     provider: ["anthropic", "gemini"],
     outcome: ["completed", "refused", "failed", "cancelled", "lost"],
+    verdict: ["delivered", "unsuited", "rate_limited", "overloaded", "exhausted", "needs_auth", "unreachable", "token_refused", "abandoned", "lost"],
     tokens: ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "thinking", "tool_use"],
     limit: ["requests_per_minute", "tokens_per_minute", "max_in_flight", "requests_per_day", "tokens_per_day", "cost_per_day_usd", "cost_per_week_usd", "cost_per_month_usd", "cost_total_usd"],
   };

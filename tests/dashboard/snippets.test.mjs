@@ -30,6 +30,11 @@ test("Claude Code takes two variables", () => {
   assert.equal(texts("claude-code", "unix")[2], 'export CLAUDE_CODE_GATEWAY_HINT_HEADERS="1"');
 });
 
+test("with a login of one's own the key stands in a header of its own", () => {
+  assert.equal(texts("claude-code", "unix")[3], `export ANTHROPIC_BASE_URL="${URL}"\nexport ANTHROPIC_CUSTOM_HEADERS="x-gateway-key: ${KEY}"`);
+  assert.equal(texts("gemini-cli", "powershell")[3], `$env:GOOGLE_GEMINI_BASE_URL = "${URL}"\n$env:GEMINI_CLI_CUSTOM_HEADERS = "x-gateway-key: ${KEY}"`);
+});
+
 test("Gemini CLI takes its settings file first, then two variables", () => {
   const [file, variables] = texts("gemini-cli", "unix");
   assert.equal(file, '{"security":{"auth":{"selectedType":"gemini-api-key"}}}');

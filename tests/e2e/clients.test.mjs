@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { furnish, ledger, startFake, startLocal } from "./support/gateway.mjs";
+import { furnish, ledger, settings, startFake, startLocal } from "./support/gateway.mjs";
 import * as journeys from "./support/journeys.mjs";
 import { debugPrograms } from "./support/programs.mjs";
 import { eventsOf, streamedMessage } from "./support/streams.mjs";
@@ -39,6 +39,37 @@ journey("Gemini CLI says hi", journeys.geminiSaysHi, { requests: 2, provider: "g
 journey("Gemini CLI uses a tool", journeys.geminiUsesATool, { requests: 2, provider: "gemini" });
 journey("Anthropic's SDK", journeys.anthropicSdk, { requests: 2, provider: "anthropic" });
 journey("Google's SDK", journeys.googleSdk, { requests: 2, provider: "gemini" });
+
+/** A client that brings a login of its own: that goes up, no account serves, and the key never leaves. */
+function ownLogin(name, walk, login, shown) {
+  test(name, async (t) => {
+    const own = await startFake(programs);
+    t.after(() => own.stop());
+    const gateway = await startLocal(programs, { ...await settings(), ANTHROPIC_UPSTREAM: own.address, GEMINI_UPSTREAM: own.address });
+    t.after(() => gateway.stop());
+    await furnish(gateway, fake);
+    const { key } = await gateway.api("POST", "/api/keys", { name: "own", allow_passthrough: true });
+    await walk(gateway, key, login);
+    const seen = await (await fetch(`${own.address}/_fake/seen`)).json();
+    assert.ok(seen.length > 0);
+    for (const { headers } of seen) {
+      assert.deepEqual(headers.find(([header]) => header === shown[0]), shown);
+      assert.ok(!JSON.stringify(headers).includes("gw_"), JSON.stringify(headers));
+    }
+    for (const row of await ledger(gateway, seen.length)) {
+      assert.equal(row.account, "passthrough");
+      assert.equal(row.status, "completed", JSON.stringify(row));
+      assert.ok(row.tokens.output > 0 && row.cost_usd > 0, JSON.stringify(row));
+    }
+  });
+}
+
+ownLogin("Claude Code with its own subscription", journeys.claudeWithItsOwnLogin,
+  { CLAUDE_CODE_OAUTH_TOKEN: "sk-ant-oat01-own" }, ["authorization", "Bearer sk-ant-oat01-own"]);
+ownLogin("Claude Code with its own key", journeys.claudeWithItsOwnLogin,
+  { ANTHROPIC_API_KEY: "sk-ant-api03-own" }, ["x-api-key", "sk-ant-api03-own"]);
+ownLogin("Gemini CLI with its own key", journeys.geminiWithItsOwnLogin,
+  { GEMINI_API_KEY: "AIza-own" }, ["x-goog-api-key", "AIza-own"]);
 
 test("streams arrive as they are sent", async (t) => {
   const gateway = await startLocal(programs);

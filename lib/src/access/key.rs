@@ -48,6 +48,11 @@ impl PresentedKey {
         if checksum(body) == sum { Ok(Self(Secret::new(text))) } else { Err(NotAKey::Mistyped) }
     }
 
+    /// Whether a text that a caller sent is meant as a key of ours, well typed or not: it is nobody else's to see.
+    pub fn is_meant_by(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// The hash that stands for it.
     pub fn hash(&self) -> KeyHash {
         KeyHash(Sha256::digest(self.0.expose()).into())

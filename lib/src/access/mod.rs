@@ -62,6 +62,8 @@ pub struct ApiKey {
     pub providers: Vec<Provider>,
     /// Globs of the models it may call; empty: every model.
     pub models: Vec<String>,
+    /// Whether its holder may be served by a login of its own, instead of an account.
+    pub allow_passthrough: bool,
     /// Requests it may have under way at once; `None`: any number.
     pub max_in_flight: Option<i32>,
     /// The operator's own marks.
@@ -83,7 +85,7 @@ impl ApiKey {
     pub fn settings(&self) -> Value {
         json!({
             "name": self.name, "prefix": self.prefix, "role": self.role, "pool": self.pool,
-            "providers": self.providers, "models": self.models, "limits": { "max_in_flight": self.max_in_flight },
+            "providers": self.providers, "models": self.models, "allow_passthrough": self.allow_passthrough, "limits": { "max_in_flight": self.max_in_flight },
             "labels": self.labels, "note": self.note, "expires_at": self.expires_at, "revoked_at": self.revoked_at,
         })
     }
@@ -119,6 +121,17 @@ impl ApiKey {
                 Err(Error::invalid("model", format!("this API key may not call the model {model}")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a key whose holder is to be served by accounts only.
+    pub fn may_pass_through(&self) -> Result<()> {
+        match self.allow_passthrough {
+            true => Ok(()),
+            false => {
+                let message = "this API key may not pass a login of your own through (its allow_passthrough is false)";
+                Err(Error::new(Kind::PermissionDenied, message))
+            }
         }
     }
 }
@@ -184,6 +197,7 @@ mod tests {
             pool: "default".to_owned(),
             providers: providers.to_vec(),
             models: models.iter().map(|&glob| glob.to_owned()).collect(),
+            allow_passthrough: false,
             max_in_flight: None,
             labels: BTreeMap::new(),
             note: String::new(),

@@ -122,11 +122,6 @@ impl Account {
         }
     }
 
-    /// The upstream's address.
-    pub fn base_url(&self) -> &str {
-        self.base_url.as_deref().unwrap_or_else(|| self.provider.default_base_url())
-    }
-
     /// What this account calls the model.
     pub fn model_name<'a>(&'a self, asked: &'a str) -> &'a str {
         self.model_map.get(asked).map_or(asked, String::as_str)

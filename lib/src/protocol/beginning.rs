@@ -16,7 +16,7 @@ pub(crate) struct Beginning {
     plain: Vec<u8>,
 }
 
-/// A stream's first event or element.
+/// A stream's first event or element, or an error that came along with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct First<'a> {
     /// The `event:` line, where there is one.
@@ -50,7 +50,7 @@ impl Beginning {
         &self.plain
     }
 
-    /// The first event, once it is complete.
+    /// The first event, once it is complete; of several that came together, an error goes first: the caller has seen none.
     pub(crate) fn first(&self, form: Form) -> Option<First<'_>> {
         match form {
             Form::Json => None,
@@ -94,6 +94,20 @@ mod tests {
             "{\"a\":1}",
         );
         check(Form::JsonArray, " [{\"a\":\"}\"},\r\n{\"b\":1}]", " [{\"a\":\"}\"}", None, "{\"a\":\"}\"}");
+    }
+
+    #[test]
+    fn an_error_that_came_along_goes_before_the_first_event() {
+        for (text, name, data) in [
+            ("event: a\ndata: 1\n\nevent: error\ndata: 2\n\nevent: error\ndata: 3\n\n", Some("error"), "2"),
+            ("data: {\"a\":1}\r\n\r\ndata: {\"error\":{}}\r\n\r\n", None, "{\"error\":{}}"),
+            ("event: a\ndata: 1\n\nevent: b\ndata: \"error\"\n\nevent: error\ndata: 3\n", Some("a"), "1"),
+        ] {
+            let mut beginning = Beginning::new(&HeaderMap::new());
+            beginning.see(text.as_bytes());
+            let first = beginning.first(Form::Sse).unwrap();
+            assert_eq!((first.name.as_deref(), &*first.data), (name, data.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod demand;
 mod headers;
 mod json;
 mod limits;
+mod own_login;
 mod path;
 mod peek;
 mod reported;
@@ -41,6 +42,7 @@ pub(crate) use beginning::Beginning;
 pub use call::Call;
 pub use demand::{Demand, Family};
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub use own_login::{IsOurs, to_owner};
 pub use reported::ReportedLimit;
 pub use session::Session;
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
@@ -70,14 +72,6 @@ impl Provider {
     /// Reads the word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|provider| provider.as_str() == word)
-    }
-
-    /// Where an account's requests go unless it says otherwise.
-    pub fn default_base_url(self) -> &'static str {
-        match self {
-            Self::Anthropic => "https://api.anthropic.com",
-            Self::Gemini => "https://generativelanguage.googleapis.com",
-        }
     }
 
     /// What an answer means, before the caller has seen any of it.

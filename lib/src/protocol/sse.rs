@@ -12,12 +12,17 @@ pub(crate) struct Event<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// The first complete event of `bytes`: its name (empty where it has none) and its data. Comments, and events without
-/// data, come before it for nothing.
+/// The first complete event of `bytes`, unless an error came along with it: then that. Its name (empty where it has none)
+/// and its data. Comments, and events without data, count for nothing.
 pub(crate) fn first_event(bytes: &[u8]) -> Option<(String, Vec<u8>)> {
     let mut first = None;
+    let mut decided = false;
     Splitter::default().push(bytes, &mut |event| {
-        first.get_or_insert_with(|| (event.name.to_owned(), event.data.to_vec()));
+        let is_error = event.name == "error" || event.data.starts_with(b"{\"error\"");
+        if first.is_none() || (is_error && !decided) {
+            first = Some((event.name.to_owned(), event.data.to_vec()));
+        }
+        decided |= is_error;
     });
     first
 }

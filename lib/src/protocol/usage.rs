@@ -53,6 +53,12 @@ impl Usage {
     pub fn estimate(input: u64) -> Self {
         Self { input, estimated: true, ..Self::default() }
     }
+
+    /// Whether no figure of it is above zero.
+    pub fn is_nothing(&self) -> bool {
+        let prompt = [self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.tool_use];
+        prompt.iter().chain(&[self.output, self.searches]).all(|figure| *figure == 0)
+    }
 }
 
 /// The terms a request was served on, by the answer and not by what was asked.

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     Arrival,
-    hold::{self, Held},
+    hold::{self, Broken, Held, Told},
     open::Open,
     refresh,
 };
@@ -16,6 +16,7 @@ use crate::{
     clock,
     error::{Error, Kind, Result},
     gateway::Context,
+    id::AccountId,
     pool::Account,
     protocol::{Penalty, Verdict, strip_key, to_upstream},
     upstream::{Outgoing, address},
@@ -46,77 +47,80 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
-    open.sent();
-    let patience = arrival.policy().patience.first_byte();
-    let answer = timeout(patience, async {
-        let response = cx.gateway.upstream.send(outgoing, arrival.policy().patience.connect()).await;
-        match response {
-            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::sent),
-            // Without a connection nothing was sent, and nothing can have been charged.
-            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect() }),
-        }
-    });
-    let (held, verdict) = match answer.await {
-        Ok(Ok(held)) => held,
-        Ok(Err(unanswered)) => return unreachable(cx, arrival, account, open, (unanswered, began)),
-        Err(_) => {
-            let unanswered = Unanswered::sent("no answer in time".to_owned());
-            return unreachable(cx, arrival, account, open, (unanswered, began));
+    let (held, verdict) = match send(cx, arrival, outgoing, open).await {
+        Ok(held) => held,
+        Err(unanswered) => {
+            unreached(&account.id, &unanswered, open, began);
+            set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
+            return Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None };
         }
     };
-    let status = Some(held.status.as_u16());
     learn(cx, account, &held.headers);
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
-            open.attempted(&account.id, "delivered", status, began.elapsed());
+            open.attempted(&account.id, "delivered", Some(&held), began.elapsed());
             if account.health.failures > 0 && verdict == Verdict::Deliver {
                 recover(cx, account);
             }
             Outcome::Committed(held)
         }
         Verdict::Unsuited => {
-            open.attempted(&account.id, "unsuited", status, began.elapsed());
+            open.attempted(&account.id, "unsuited", Some(&held), began.elapsed());
             Outcome::Elsewhere { penalty: None, held: Some(held) }
         }
         Verdict::Failover(Penalty::NeedsAuth) if refresh::may_cure(account, &held) => {
             // Nobody pays yet: a new token may do better.
-            open.attempted(&account.id, "token_refused", status, began.elapsed());
+            open.attempted(&account.id, "token_refused", Some(&held), began.elapsed());
             Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: Some(held) }
         }
         Verdict::Failover(penalty) => {
-            open.attempted(&account.id, penalty.name(), status, began.elapsed());
+            open.attempted(&account.id, penalty.name(), Some(&held), began.elapsed());
             set_back(cx, arrival, account, &penalty, held.reason());
             Outcome::Elsewhere { penalty: Some(penalty), held: Some(held) }
         }
     }
 }
 
-/// Why there was no answer.
-struct Unanswered {
-    reason: String,
-    /// Whether the upstream may have seen the request.
-    sent: bool,
-}
-
-impl Unanswered {
-    fn sent(reason: String) -> Self {
-        Self { reason, sent: true }
-    }
-}
-
-fn unreachable(
+/// Sends a request, and holds the beginning of its answer.
+pub(super) async fn send(
     cx: &Context,
     arrival: &Arrival,
-    account: &Account,
+    outgoing: Outgoing,
     open: &Open,
-    (unanswered, began): (Unanswered, Instant),
-) -> Outcome {
-    open.attempted(&account.id, Penalty::Unreachable.name(), None, began.elapsed());
-    if unanswered.sent {
-        open.unanswered();
+) -> Result<(Held, Verdict), Unanswered> {
+    open.sent();
+    let patience = &arrival.policy().patience;
+    let answer = timeout(patience.first_byte(), async {
+        match cx.gateway.upstream.send(outgoing, patience.connect()).await {
+            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::from),
+            // Without a connection nothing was sent, and nothing can have been charged.
+            Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
+        }
+    });
+    let too_late = || Err(Unanswered { reason: "no answer in time".to_owned(), sent: true, told: None });
+    answer.await.unwrap_or_else(|_| too_late())
+}
+
+/// Why there was no answer.
+pub(super) struct Unanswered {
+    pub(super) reason: String,
+    /// Whether the upstream may have seen the request.
+    sent: bool,
+    told: Option<Box<Told>>,
+}
+
+impl From<Broken> for Unanswered {
+    fn from(Broken { reason, told }: Broken) -> Self {
+        Self { reason, sent: true, told }
     }
-    set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
-    Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None }
+}
+
+/// Puts an attempt without an answer on the books.
+pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Open, began: Instant) {
+    open.attempted(account, Penalty::Unreachable.name(), None, began.elapsed());
+    if unanswered.sent {
+        open.unanswered(unanswered.told.as_deref());
+    }
 }
 
 /// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
@@ -195,7 +199,7 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
     let query = arrival.uri.query().and_then(strip_key).map_or_else(String::new, |query| format!("?{query}"));
     Ok(Outgoing {
         method: arrival.method.clone(),
-        url: address(account.base_url(), &[&path, query.as_str()].concat())?,
+        url: address(cx.gateway.base_url(account), &[&path, query.as_str()].concat())?,
         headers,
         body: if arrival.method == Method::GET { Bytes::new() } else { body },
     })

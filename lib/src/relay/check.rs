@@ -105,5 +105,6 @@ fn outgoing(cx: &Context, account: &Account) -> Result<Outgoing> {
         Provider::Gemini => "/v1beta/models?pageSize=1",
     };
     account.provider.authorize(&mut headers, &credential)?;
-    Ok(Outgoing { method: Method::GET, url: address(account.base_url(), path)?, headers, body: bytes::Bytes::new() })
+    let url = address(cx.gateway.base_url(account), path)?;
+    Ok(Outgoing { method: Method::GET, url, headers, body: bytes::Bytes::new() })
 }

@@ -44,7 +44,7 @@ pub(super) async fn next_account(
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
         let mut outcome = Err(Refused::AccountsBusy);
         for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
-            outcome = claim_to_the_end(cx, arrival, open, claim(arrival, accounts)).await?;
+            outcome = claim_to_the_end(cx, arrival, open, claim(arrival, open, Some(accounts))).await?;
             if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
                 break;
             }
@@ -54,9 +54,7 @@ pub(super) async fn next_account(
                 let account = snapshot.accounts.iter().find(|account| account.id == granted.account).cloned();
                 return account.ok_or_else(|| Error::internal("a claim took an account that was not named"));
             }
-            Err(Refused::KeyGone) => {
-                return Err(Error::new(Kind::Unauthenticated, "this API key is revoked or expired"));
-            }
+            Err(Refused::KeyGone) => return Err(key_gone()),
             Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
             Err(Refused::AccountsBusy) if waits == WAITS || (waits > 0 && ranking.order.is_empty()) => break,
             Err(Refused::KeyBusy | Refused::AccountsBusy) => {
@@ -71,6 +69,28 @@ pub(super) async fn next_account(
     }
     let ranking = ranking(cx, arrival, &arrival.snapshot.accounts, tried);
     Err(if ranking.order.is_empty() { nobody(arrival, &ranking) } else { everyone_busy(arrival) })
+}
+
+/// Claims for a request that comes with its caller's own login: all that holds of the key holds, and no account is taken.
+pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) -> Result<AccountId> {
+    let mut waits = 0;
+    for _ in 0..LOOKS {
+        arrival.allowed()?;
+        let asked = Instant::now();
+        match claim_to_the_end(cx, arrival, open, claim(arrival, open, None)).await? {
+            Ok(granted) => return Ok(granted.account),
+            Err(Refused::KeyGone) => return Err(key_gone()),
+            Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
+            Err(Refused::KeyBusy) => {
+                waits += 1;
+                sleep(SETTLING).await;
+            }
+            Err(Refused::SettingsChanged | Refused::AccountsBusy) => {}
+        }
+        look_again(cx, arrival, asked).await?;
+    }
+    let message = "this gateway's settings are being changed; try again shortly";
+    Err(Error::new(Kind::Unavailable, message).with_retry_after(BUSY_FOR))
 }
 
 /// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the task holds the
@@ -117,7 +137,7 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
 }
 
-fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
+fn claim(arrival: &Arrival, open: &Open, accounts: Option<&[&Account]>) -> Claim {
     let session = arrival.session.clone();
     let affinity = &arrival.policy().affinity;
     let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
@@ -127,12 +147,17 @@ fn claim(arrival: &Arrival, accounts: &[&Account]) -> Claim {
         key: arrival.key.id.clone(),
         pool: arrival.key.pool.clone(),
         family: arrival.family(),
-        tokens: arrival.demand.input_estimate,
-        accounts: accounts.iter().map(|account| account.id.clone()).collect(),
-        affinity: (affinity.enabled && session.is_some()).then_some(binding),
+        // What the upstream charges nothing for is no use of a limit either.
+        tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
+        accounts: accounts.map(|accounts| accounts.iter().map(|account| account.id.clone()).collect()),
+        affinity: (affinity.enabled && session.is_some() && accounts.is_some()).then_some(binding),
         session,
-        draft: open::draft(arrival, &arrival.snapshot.prices),
+        draft: open::draft(arrival, open, &arrival.snapshot.prices),
     }
+}
+
+fn key_gone() -> Error {
+    Error::new(Kind::Unauthenticated, "this API key is revoked or expired")
 }
 
 fn key_busy(arrival: &Arrival) -> Error {

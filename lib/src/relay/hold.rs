@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     clock,
-    protocol::{Answer, Beginning, Demand, Form, Verdict},
+    protocol::{Answer, Beginning, Demand, Form, Usage, Verdict, meter},
 };
 
 use super::attempt::cause;
@@ -24,21 +24,37 @@ pub(super) struct Held {
     pub(super) chunks: VecDeque<Bytes>,
     /// What is still to come; `None` when all has been read.
     pub(super) rest: Option<reqwest::Response>,
-    /// The beginning, unpacked, where it was an error.
+    /// The error, unpacked, where it is one: its body's beginning, or the data of a stream's event.
     error: Vec<u8>,
+    /// What it says that it used, where it is an error.
+    pub(super) told: Option<Box<Told>>,
 }
 
-/// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or the first bytes. The error
-/// is the reason why nothing came.
-pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Result<(Held, Verdict), String> {
+/// What an answer that failed says that it used: it has cost money like any other.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) usage: Usage,
+    /// The model that served, as the upstream calls it.
+    pub(super) model: Option<String>,
+}
+
+/// Why nothing came that could be shown.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) reason: String,
+    pub(super) told: Option<Box<Told>>,
+}
+
+/// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or the first bytes.
+pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Result<(Held, Verdict), Broken> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let mut beginning = Beginning::new(&headers);
     let mut chunks = VecDeque::new();
     let mut ended = false;
     let decided = loop {
-        if let Some(verdict) = first_event_verdict(status, &headers, &beginning, demand) {
-            break Some(verdict);
+        if let Some(decided) = first_event_verdict(status, &headers, &beginning, demand) {
+            break Some(decided);
         }
         let enough = match demand.form {
             _ if !status.is_success() => beginning.is_full(),
@@ -55,30 +71,51 @@ pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Re
             }
             Ok(None) => ended = true,
             // Nothing has reached the caller yet, so this attempt can be made elsewhere.
-            Err(error) => return Err(cause(&error)),
+            Err(error) => {
+                return Err(Broken { reason: cause(&error), told: told(demand, status, beginning.plain()) });
+            }
         }
     };
-    let verdict = decided.unwrap_or_else(|| {
+    let (verdict, error) = decided.unwrap_or_else(|| {
         let answer = Answer { status, headers: &headers, body: beginning.plain() };
-        if status.is_success() { Verdict::Deliver } else { demand.provider.judge(&answer, clock::now()) }
+        match status.is_success() {
+            true => (Verdict::Deliver, Vec::new()),
+            false => (demand.provider.judge(&answer, clock::now()), beginning.plain().to_vec()),
+        }
     });
-    let error = if verdict == Verdict::Deliver { Vec::new() } else { beginning.plain().to_vec() };
-    Ok((Held { status, headers, chunks, rest: (!ended).then_some(response), error }, verdict))
+    let told = if verdict == Verdict::Deliver { None } else { told(demand, status, beginning.plain()) };
+    Ok((Held { status, headers, chunks, rest: (!ended).then_some(response), error, told }, verdict))
 }
 
-/// What a stream's first event means, once it is there.
+/// What a stream's first event means, once it is there, and its data where it is an error.
 fn first_event_verdict(
     status: StatusCode,
     headers: &HeaderMap,
     beginning: &Beginning,
     demand: &Demand,
-) -> Option<Verdict> {
+) -> Option<(Verdict, Vec<u8>)> {
     if !status.is_success() {
         return None;
     }
     let first = beginning.first(demand.form)?;
     let answer = Answer { status, headers, body: &first.data };
-    Some(demand.provider.judge_event(first.name.as_deref(), &answer, clock::now()))
+    let verdict = demand.provider.judge_event(first.name.as_deref(), &answer, clock::now());
+    let error = if verdict == Verdict::Deliver { Vec::new() } else { first.data.into_owned() };
+    Some((verdict, error))
+}
+
+/// What an answer that is not shown says of its use: only what it does say counts, and nothing is estimated.
+fn told(demand: &Demand, status: StatusCode, plain: &[u8]) -> Option<Box<Told>> {
+    let form = if status.is_success() { demand.form } else { Form::Json };
+    let mut meter = meter(demand.provider, demand.operation, form, None, 0);
+    meter.see(plain);
+    if form == Form::Sse {
+        // Half an event is read as far as it goes.
+        meter.see(b"\n\n");
+    }
+    let tally = meter.tally();
+    let usage = tally.usage.filter(|usage| !usage.is_nothing())?;
+    Some(Box::new(Told { usage, model: tally.model }))
 }
 
 impl Held {
@@ -103,8 +140,7 @@ impl Held {
         struct Message {
             message: String,
         }
-        let body = self.error.strip_prefix(b"event: error\ndata: ").unwrap_or(&self.error);
-        let message = serde_json::Deserializer::from_slice(body).into_iter::<Body>().next();
+        let message = serde_json::Deserializer::from_slice(&self.error).into_iter::<Body>().next();
         match message {
             Some(Ok(body)) => format!("{}: {}", self.status.as_u16(), one_line(&body.error.message)),
             _ => format!("status {}", self.status.as_u16()),
@@ -129,6 +165,7 @@ mod tests {
             chunks: VecDeque::new(),
             rest: None,
             error: error.as_bytes().to_vec(),
+            told: None,
         };
         assert_eq!(held.refuses_token(), expect, "{status} {error}");
     }

@@ -7,6 +7,7 @@ mod claim;
 mod flow;
 mod hold;
 mod open;
+mod passthrough;
 mod refresh;
 mod upkeep;
 
@@ -55,15 +56,29 @@ pub(crate) struct Arrival {
     /// What the caller presented, to read the key again when the settings have changed.
     pub(crate) presented: PresentedKey,
     pub(crate) key: Arc<ApiKey>,
+    /// Whose login goes up with it.
+    pub(crate) login: Login,
     pub(crate) demand: Demand,
     /// The conversation, by the name that affinity knows it under.
     pub(crate) session: Option<String>,
+}
+
+/// Whose login goes up with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// That of an account of the key's pool.
+    Account,
+    /// The caller's own, passed through.
+    Caller,
 }
 
 impl Arrival {
     /// Whether the key may make this call.
     pub(crate) fn allowed(&self) -> Result<()> {
         self.key.must_be_active(self.at)?;
+        if self.login == Login::Caller {
+            self.key.may_pass_through()?;
+        }
         self.key.may_call(self.demand.provider, self.demand.model.as_deref())
     }
 
@@ -86,6 +101,9 @@ impl Arrival {
 pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
     upkeep::keep_up(cx);
     refresh::when_due(cx, &arrival.snapshot);
+    if arrival.login == Login::Caller {
+        return passthrough::relay(cx, arrival).await;
+    }
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
     let open = Open::new(cx, &arrival);
@@ -108,7 +126,7 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
         };
         tried.push(account.id.clone());
         match refresh::attempt(cx, &arrival, &account, &open).await {
-            Outcome::Committed(held) => return Ok(body::answer(&arrival, &account, held, open)),
+            Outcome::Committed(held) => return Ok(body::answer(&arrival, &account.id, held, open)),
             Outcome::Elsewhere { penalty, held } => {
                 let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);
                 telling = Some(Telling::of(telling, account, penalty, held));
@@ -119,13 +137,16 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
         }
     }
     match telling {
-        Some(Telling { account, held: Some(held), .. }) => Ok(body::failure(&arrival, &account, held, open)),
+        Some(Telling { account, held: Some(held), .. }) => Ok(body::failure(&arrival, &account.id, held, open)),
         _ => {
             open.failed("no account gave an answer");
-            Err(Error::new(Kind::Unavailable, "the upstream did not answer; try again shortly")
-                .with_retry_after(TRY_AGAIN))
+            Err(no_answer())
         }
     }
+}
+
+fn no_answer() -> Error {
+    Error::new(Kind::Unavailable, "the upstream did not answer; try again shortly").with_retry_after(TRY_AGAIN)
 }
 
 /// The failed answer that tells the caller most: a limit says when to come back, an overload says to come back, and a
@@ -179,13 +200,13 @@ impl Penalty {
 }
 
 /// What every relayed answer says of the gateway.
-fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: &Account, open: &Open) {
+fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: &AccountId, open: &Open) {
     let text = |value: &str| HeaderValue::from_str(value).expect("ids and figures are plain ASCII");
     headers.insert("x-request-id", text(arrival.id.as_str()));
     if arrival.demand.protocol == Protocol::Anthropic {
         headers.insert("request-id", text(arrival.id.as_str()));
     }
-    headers.insert("x-gateway-account", text(account.id.as_str()));
+    headers.insert("x-gateway-account", text(account.as_str()));
     headers.insert("x-gateway-attempts", text(&open.attempts().to_string()));
     headers.insert("cache-control", HeaderValue::from_static("no-store, no-transform"));
     let (admit, upstream) = open.timing();

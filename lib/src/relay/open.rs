@@ -3,6 +3,8 @@
 //! The row is written by a task that was handed to the host before anything was claimed. It is told the row when the
 //! request ends, and an [`Open`] that is dropped ends it: so a caller who hangs up, at whatever point, is on the books.
 
+mod row;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -11,23 +13,24 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use tokio::{sync::oneshot, time::sleep};
 
-use super::Arrival;
+use super::{
+    Arrival,
+    hold::{Held, Told},
+};
 use crate::{
     gateway::{Context, Gateway, Snapshot},
     id::AccountId,
-    ledger::PriceTable,
-    protocol::{Ending, Form, Meter, Tally, Tier, Usage},
-    store::{AttemptRecord, Draft, Granted, Record, Status, Tokens},
+    protocol::{Ending, Meter, Tally, Tier, Usage},
+    store::{AttemptRecord, Granted, Record, Spent, Status},
 };
+
+pub(super) use row::draft;
+use row::{blank, price, unsaid, upstream_request_id};
 
 /// A lease lives 45 seconds; it is renewed well before.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// Tries to write a row before it is left to the log.
 const SETTLE_TRIES: u32 = 8;
-/// A user agent is kept up to here.
-const CLIENT_CHARS: usize = 120;
-/// An upstream's name for a request is kept up to here.
-const REQUEST_ID_CHARS: usize = 120;
 
 /// A request between its claim and its last byte. A clone is the same request; when the last one is gone, it has ended.
 #[derive(Clone)]
@@ -37,16 +40,16 @@ pub(super) struct Open(Arc<Mutex<Entry>>);
 struct Entry {
     record: Record,
     began: Instant,
-    /// What the request costs if nobody ever says: see [`unsaid`].
+    /// What an attempt costs if nobody ever says: see [`unsaid`].
     unsaid: Option<Usage>,
     /// Whether a claim was granted: only then is there a row.
     granted: bool,
     /// From the arrival to the first claim that was granted.
     admitted: Option<Duration>,
-    /// Whether an upstream is at work on it.
-    at_work: bool,
-    /// Whether an upstream went away without a word, and may have charged for what it did.
-    unanswered: bool,
+    /// Since when an upstream is at work on it.
+    at_work: Option<Instant>,
+    /// The attempt whose upstream went away without a word, and may have charged for what it did.
+    unanswered: Option<usize>,
     /// The status is final; until then a drop means that the caller hung up.
     ended: bool,
     meter: Option<Box<dyn Meter>>,
@@ -68,8 +71,8 @@ impl Open {
             unsaid: unsaid(arrival),
             granted: false,
             admitted: None,
-            at_work: false,
-            unanswered: false,
+            at_work: None,
+            unanswered: None,
             ended: false,
             meter: None,
             tier: None,
@@ -96,25 +99,35 @@ impl Open {
 
     /// The request is about to leave: from here on an upstream may charge for it.
     pub(super) fn sent(&self) {
-        self.entry().at_work = true;
+        self.entry().at_work = Some(Instant::now());
     }
 
-    /// An attempt is decided.
-    pub(super) fn attempted(&self, account: &AccountId, verdict: &'static str, status: Option<u16>, took: Duration) {
+    /// An attempt is decided, by `held` where the upstream gave an answer.
+    pub(super) fn attempted(&self, account: &AccountId, verdict: &'static str, held: Option<&Held>, took: Duration) {
         let mut entry = self.entry();
+        let status = held.map(|held| held.status.as_u16());
+        let spent = held.and_then(|held| held.told.as_deref()).map(|told| entry.price_told(told));
         let took_ms = millis(took);
-        entry.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms });
-        entry.at_work = false;
+        entry.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms, spent });
+        entry.at_work = None;
     }
 
-    /// The upstream went away without a word after the request had been sent.
-    pub(super) fn unanswered(&self) {
-        self.entry().unanswered = true;
+    /// The upstream of the last attempt went away after the request had been sent, having told this much.
+    pub(super) fn unanswered(&self, told: Option<&Told>) {
+        let mut entry = self.entry();
+        let spent = told.map(|told| entry.price_told(told));
+        entry.unanswered = entry.record.attempts.len().checked_sub(1);
+        entry.set_spent(spent);
     }
 
-    /// Attempts so far.
+    /// How many attempts there were so far.
     pub(super) fn attempts(&self) -> usize {
         self.entry().record.attempts.len()
+    }
+
+    /// The attempts so far.
+    fn attempted_so_far(&self) -> Vec<AttemptRecord> {
+        self.entry().record.attempts.clone()
     }
 
     /// The gateway's own part of the time so far, and the upstream's.
@@ -132,6 +145,8 @@ impl Open {
         // Gemini names the tier here; its answer's body may not.
         entry.tier = headers.get("x-gemini-service-tier").and_then(|tier| Some(Tier::read(tier.to_str().ok()?)));
         entry.meter = Some(meter);
+        // From its first byte on, the meter counts what this attempt uses.
+        entry.set_spent(None);
     }
 
     /// Bytes of the answer, on their way to the caller.
@@ -184,50 +199,70 @@ impl Entry {
         }
     }
 
+    /// What the last attempt used and cost.
+    fn set_spent(&mut self, spent: Option<Spent>) {
+        if let Some(last) = self.record.attempts.last_mut() {
+            last.spent = spent;
+        }
+    }
+
+    fn price_told(&self, told: &Told) -> Spent {
+        price(&self.snapshot.prices, &self.record, told.model.as_deref(), &told.usage)
+    }
+
     /// The row, as the request now stands.
     fn close(&mut self) -> Record {
-        let tally = self.meter.as_ref().map(|meter| meter.tally());
-        if let Some(Tally { ending: Ending::Failed { kind, message }, .. }) = &tally {
-            self.record.status = Status::Failed;
-            self.record.error = Some(format!("{kind}: {message}"));
+        if let Some(sent) = self.at_work.take() {
+            // The caller hung up while an upstream was at work: what that used nobody will ever say.
+            let account = self.record.account_id.clone();
+            let took_ms = millis(sent.elapsed());
+            self.unanswered = Some(self.record.attempts.len());
+            self.record.attempts.push(AttemptRecord {
+                account,
+                verdict: "abandoned",
+                status: None,
+                took_ms,
+                spent: None,
+            });
         }
-        let (mut usage, model) = match tally {
-            Some(Tally { usage, model, .. }) => (usage, model),
-            // An upstream was at work when the caller hung up, or went away: what it used nobody will ever say.
-            None if self.at_work || self.unanswered => (self.unsaid.take(), None),
-            None => (None, None),
-        };
-        self.record.served_model = model;
-        if let (Some(usage), Some(tier)) = (&mut usage, self.tier)
-            && usage.terms.tier == Tier::Standard
-        {
-            usage.terms.tier = tier;
+        match self.meter.as_ref().map(|meter| meter.tally()) {
+            Some(tally) => self.close_metered(tally),
+            None => self.close_unsaid(),
         }
-        if let Some(usage) = usage {
-            self.price(&usage);
+        self.record.spent = Spent::of_all(&mut self.record.attempts);
+        if let [only] = &mut self.record.attempts[..] {
+            only.spent = None;
         }
         self.record.duration_ms = millis(self.began.elapsed());
         self.record.clone()
     }
 
-    fn price(&mut self, usage: &Usage) {
-        let record = &mut self.record;
-        let provider = crate::protocol::Provider::parse(record.provider).expect("a record holds a provider's word");
-        let asked = record.model.as_deref().unwrap_or_default();
-        let priced = self.snapshot.prices.price(provider, asked, record.served_model.as_deref(), usage);
-        record.cost_micros = priced.cost.0;
-        record.unpriced = priced.unpriced;
-        record.estimated = usage.estimated;
-        record.tokens = Tokens {
-            input_tokens: Some(usage.input),
-            cache_read_tokens: Some(usage.cache_read),
-            cache_write_5m_tokens: Some(usage.cache_write_5m),
-            cache_write_1h_tokens: Some(usage.cache_write_1h),
-            output_tokens: Some(usage.output),
-            thinking_tokens: Some(usage.thinking),
-            tool_use_tokens: Some(usage.tool_use),
-            searches: Some(usage.searches),
-        };
+    /// The last attempt's answer was shown, as far as it came.
+    fn close_metered(&mut self, Tally { usage, model, ending }: Tally) {
+        if let Ending::Failed { kind, message } = ending {
+            self.record.status = Status::Failed;
+            self.record.error = Some(format!("{kind}: {message}"));
+        }
+        let spent = usage.map(|mut usage| {
+            if let Some(tier) = self.tier.filter(|_| usage.terms.tier == Tier::Standard) {
+                usage.terms.tier = tier;
+            }
+            price(&self.snapshot.prices, &self.record, model.as_deref(), &usage)
+        });
+        self.record.served_model = model;
+        self.set_spent(spent);
+    }
+
+    /// No answer was shown that used anything.
+    fn close_unsaid(&mut self) {
+        let unanswered = self.unanswered.and_then(|place| self.record.attempts.get(place));
+        if unanswered.is_some_and(|attempt| attempt.spent.is_none())
+            && let Some(usage) = self.unsaid.take()
+        {
+            let spent = price(&self.snapshot.prices, &self.record, None, &usage);
+            let place = self.unanswered.unwrap_or_default();
+            self.record.attempts[place].spent = Some(spent);
+        }
     }
 }
 
@@ -278,81 +313,11 @@ fn log(record: &Record) {
         attempts = record.attempts.len(),
         first_token_ms = record.first_token_ms,
         took_ms = record.duration_ms,
-        input = record.tokens.input_tokens,
-        output = record.tokens.output_tokens,
-        cost_micros = record.cost_micros,
+        input = record.spent.tokens.input_tokens,
+        output = record.spent.tokens.output_tokens,
+        cost_micros = record.spent.cost_micros,
         "request settled"
     );
-}
-
-fn blank(arrival: &Arrival) -> Record {
-    Record {
-        id: arrival.id.clone(),
-        started_at: arrival.at,
-        key_id: arrival.key.id.clone(),
-        account_id: AccountId::from(String::new()),
-        pool: arrival.key.pool.clone(),
-        provider: arrival.demand.provider.as_str(),
-        operation: arrival.demand.operation,
-        model: arrival.demand.model.clone(),
-        served_model: None,
-        stream: arrival.demand.form != Form::Json,
-        session: arrival.session.clone(),
-        client: client(arrival),
-        affinity: None,
-        status: Status::Cancelled,
-        http_status: None,
-        error: None,
-        attempts: Vec::new(),
-        tokens: Tokens::default(),
-        cost_micros: 0,
-        estimated: false,
-        unpriced: false,
-        first_token_ms: None,
-        duration_ms: 0,
-        upstream_request_id: None,
-    }
-}
-
-/// What a request used of which nobody will ever say it: its prompt, by estimate. `None` where the upstream charges nothing.
-fn unsaid(arrival: &Arrival) -> Option<Usage> {
-    let demand = &arrival.demand;
-    (!demand.operation.is_free()).then(|| Usage::estimate(demand.input_estimate))
-}
-
-/// What the request is recorded as should this instance die.
-pub(super) fn draft(arrival: &Arrival, prices: &PriceTable) -> Draft {
-    let blank = blank(arrival);
-    let usage = unsaid(arrival);
-    let asked = blank.model.as_deref().unwrap_or_default();
-    let priced = usage.as_ref().map(|usage| prices.price(arrival.demand.provider, asked, None, usage));
-    Draft {
-        id: blank.id,
-        started_at: blank.started_at,
-        key_id: blank.key_id,
-        pool: blank.pool,
-        provider: blank.provider,
-        operation: blank.operation,
-        model: blank.model,
-        stream: blank.stream,
-        session: blank.session,
-        client: blank.client,
-        cost_micros: priced.as_ref().map_or(0, |priced| priced.cost.0),
-        unpriced: priced.is_some_and(|priced| priced.unpriced),
-        estimated: usage.is_some(),
-        input_tokens: usage.map(|usage| usage.input),
-        attempts: [],
-    }
-}
-
-fn client(arrival: &Arrival) -> Option<String> {
-    let agent = arrival.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
-    Some(agent.chars().take(CLIENT_CHARS).collect())
-}
-
-fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("request-id").or_else(|| headers.get("x-cloud-trace-context"))?;
-    Some(id.to_str().ok()?.chars().take(REQUEST_ID_CHARS).collect())
 }
 
 fn millis(time: Duration) -> u32 {

@@ -49,6 +49,7 @@ async fn issue(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Respon
         pool: "default".to_owned(),
         providers: Vec::new(),
         models: Vec::new(),
+        allow_passthrough: false,
         max_in_flight: None,
         labels: BTreeMap::new(),
         note: String::new(),
@@ -138,6 +139,9 @@ fn apply(key: &mut ApiKey, body: &mut Fields, now: Timestamp) -> Result<()> {
     }
     if let Some(models) = body.globs("models")? {
         key.models = models;
+    }
+    if let Some(may) = body.flag("allow_passthrough")? {
+        key.allow_passthrough = may;
     }
     if let Some(labels) = body.text_map("labels", 8)? {
         key.labels = labels;

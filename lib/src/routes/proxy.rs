@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, header, request::Parts};
 
 use super::{not_set_up, reply};
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     gateway::{Context, Gateway},
     http::{Request, Response, collect, full},
     id::RequestId,
-    protocol::{Call, Demand, Form, Protocol, presented_keys},
-    relay::{Arrival, relay},
+    protocol::{Call, Demand, Form, Protocol, Provider, presented_keys},
+    relay::{Arrival, Login, relay},
 };
 
 pub(super) async fn answer(
@@ -48,13 +48,19 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
+    let login = login(&head, call.provider, &presented)?;
     cx.key_that(&presented, |key| key.must_be_active(at)).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
     if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {
         return Err(Error::invalid("model", "must not hold control characters"));
     }
-    let allows = |key: &ApiKey| key.may_call(demand.provider, demand.model.as_deref());
+    let allows = |key: &ApiKey| {
+        if login == Login::Caller {
+            key.may_pass_through()?;
+        }
+        key.may_call(demand.provider, demand.model.as_deref())
+    };
     let (snapshot, key) = cx.key_that(&presented, allows).await?;
     let arrival = Arrival {
         id: id.clone(),
@@ -68,13 +74,14 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         presented,
         session: demand.session.as_ref().map(|session| session.under(&key.id)),
         key,
+        login,
         demand,
     };
     relay(cx, arrival).await
 }
 
 /// The gateway key, from whichever place the client puts it. Clients send several credentials at once.
-fn presented_key(head: &http::request::Parts) -> Result<PresentedKey> {
+fn presented_key(head: &Parts) -> Result<PresentedKey> {
     let presented = presented_keys(&head.headers, head.uri.query());
     let mut mistyped = false;
     for text in &presented {
@@ -89,6 +96,27 @@ fn presented_key(head: &http::request::Parts) -> Result<PresentedKey> {
         (_, true) => "this API key has a typing error: a character is wrong or missing",
         _ => "this API key was not issued by this gateway",
     };
+    Err(Error::new(Kind::Unauthenticated, message))
+}
+
+/// Whose login goes up. A key in `x-gateway-key` leaves the usual places to a login of the caller's own; where a key of ours
+/// stands there too, the request is like any other with that key.
+fn login(head: &Parts, provider: Provider, presented: &PresentedKey) -> Result<Login> {
+    let apart = head.headers.get_all("x-gateway-key").iter();
+    if !apart.filter_map(|value| value.to_str().ok()).any(|text| text.trim() == presented.reveal()) {
+        return Ok(Login::Account);
+    }
+    let query = head.uri.query();
+    if provider.finds_login(&head.headers, query, PresentedKey::is_meant_by) {
+        return Ok(Login::Caller);
+    }
+    let mut usual = head.headers.clone();
+    usual.remove("x-gateway-key");
+    if presented_keys(&usual, query).iter().any(|text| PresentedKey::is_meant_by(text)) {
+        return Ok(Login::Account);
+    }
+    let message = "x-gateway-key passes a login of your own through, and none was sent; to be served by this gateway's \
+                   accounts, send the key in authorization, x-api-key or x-goog-api-key";
     Err(Error::new(Kind::Unauthenticated, message))
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::types::{Json, Type};
 
-use super::{Lane, Lanes, Store};
+use super::{AttemptRecord, Lane, Lanes, Spent, Store};
 use crate::{
     error::Result,
     id::{AccountId, KeyId, RequestId},
@@ -27,8 +27,8 @@ pub struct Claim {
     pub family: String,
     /// Estimated tokens, for limits by the minute.
     pub tokens: u64,
-    /// Accounts, best first.
-    pub accounts: Vec<AccountId>,
+    /// Accounts, best first; `None`: the caller's own login serves, and no account is taken.
+    pub accounts: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
     /// How it stays where it is; `None`: it does not.
@@ -70,16 +70,14 @@ pub struct Draft {
     pub session: Option<String>,
     /// The client's user agent, cut short.
     pub client: Option<String>,
-    /// Estimated prompt tokens; `None` where they cost nothing.
-    pub input_tokens: Option<u64>,
-    /// What that much of a prompt costs.
-    pub cost_micros: i64,
-    /// Whether the figures are an estimate.
-    pub estimated: bool,
-    /// Whether the model has no price of its own.
-    pub unpriced: bool,
-    /// No attempt is finished.
-    pub attempts: [(); 0],
+    /// What this attempt is estimated to use and cost, and what those before it did.
+    #[serde(flatten)]
+    pub spent: Spent,
+    /// Those before it, and then it too; empty where there were none.
+    pub attempts: Vec<AttemptRecord>,
+    /// What the claim puts down for this attempt, where there were others before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_tokens: Option<u64>,
 }
 
 /// A claim that was granted.

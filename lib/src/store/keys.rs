@@ -16,7 +16,7 @@ use crate::{
 };
 
 const SELECT: &str = "
-    select id, prefix, name, role, pool, providers, models, max_in_flight, labels, note, expires_at, revoked_at,
+    select id, prefix, name, role, pool, providers, models, allow_passthrough, max_in_flight, labels, note, expires_at, revoked_at,
         created_at, updated_at
     from api_keys";
 
@@ -117,7 +117,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
         .rows(
             "update api_keys set
                 name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
-                note = $9, expires_at = $10, revoked_at = $11, updated_at = now()
+                note = $9, expires_at = $10, revoked_at = $11, allow_passthrough = $12, updated_at = now()
              where id = $1",
             &[
                 (&key.id.as_str(), Type::TEXT),
@@ -131,6 +131,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
                 (&key.note, Type::TEXT),
                 (&key.expires_at, Type::TIMESTAMPTZ),
                 (&key.revoked_at, Type::TIMESTAMPTZ),
+                (&key.allow_passthrough, Type::BOOL),
             ],
         )
         .await
@@ -151,6 +152,7 @@ fn key(row: &Row) -> Result<ApiKey> {
             .map(|word| Provider::parse(word).ok_or_else(|| unknown("provider")))
             .collect::<Result<_>>()?,
         models: row.get("models"),
+        allow_passthrough: row.get("allow_passthrough"),
         max_in_flight: row.get("max_in_flight"),
         labels: row.get::<_, Json<BTreeMap<String, String>>>("labels").0,
         note: row.get("note"),

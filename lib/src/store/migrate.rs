@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The migrations, in order; the place in this list is the version, beginning with 1.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("accounts", include_str!("../../../migrations/0001_accounts.sql")),
     ("api_keys", include_str!("../../../migrations/0002_api_keys.sql")),
     ("ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -17,6 +17,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("refreshes", include_str!("../../../migrations/0005_refreshes.sql")),
     ("claim", include_str!("../../../migrations/0006_claim.sql")),
     ("settle", include_str!("../../../migrations/0007_settle.sql")),
+    ("passthrough", include_str!("../../../migrations/0009_passthrough.sql")),
     ("rollups", include_str!("../../../migrations/0014_rollups.sql")),
 ];
 

@@ -33,9 +33,9 @@ pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
-pub use requests::{Cursor, Filter, Only, RequestRow};
+pub use requests::{Attempt, Cursor, Filter, Only, RequestRow};
 pub(crate) use requests::{TOKENS, usd};
-pub use settle::{AttemptRecord, Record, Status, Tokens};
+pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
 pub use stats::{
     Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
 };

@@ -1,5 +1,6 @@
 //! Reading the ledger: one request, and a page of them.
 
+mod attempts;
 mod sieve;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use tokio_postgres::{
     types::{Json, ToSql, Type},
 };
 
+pub use self::attempts::Attempt;
+use self::attempts::{Together, attempts};
 use super::{Store, Transaction, stats};
 use crate::{
     error::{Error, Kind, Result},
@@ -85,7 +88,7 @@ pub struct RequestRow {
     pub status: String,
     pub http_status: Option<i32>,
     pub error: Option<String>,
-    pub attempts: Value,
+    pub attempts: Vec<Attempt>,
     pub tokens: BTreeMap<&'static str, Option<i64>>,
     pub cost_usd: f64,
     pub estimated: bool,
@@ -194,6 +197,9 @@ pub(crate) fn usd(micros: i64) -> f64 {
 }
 
 fn request(row: &Row) -> RequestRow {
+    let tokens = TOKENS.iter().map(|(word, column)| (*word, row.get(*column))).collect();
+    let (cost_micros, estimated, unpriced) = (row.get("cost_micros"), row.get("estimated"), row.get("unpriced"));
+    let together = Together { tokens: &tokens, cost_micros, estimated, unpriced };
     RequestRow {
         id: row.get("id"),
         started_at: row.get("started_at"),
@@ -213,11 +219,11 @@ fn request(row: &Row) -> RequestRow {
         status: row.get("status"),
         http_status: row.get("http_status"),
         error: row.get("error"),
-        attempts: row.get::<_, Json<Value>>("attempts").0,
-        tokens: TOKENS.iter().map(|(word, column)| (*word, row.get(*column))).collect(),
-        cost_usd: usd(row.get("cost_micros")),
-        estimated: row.get("estimated"),
-        unpriced: row.get("unpriced"),
+        attempts: attempts(row.get::<_, Json<Value>>("attempts").0, &together),
+        tokens,
+        cost_usd: usd(cost_micros),
+        estimated,
+        unpriced,
         first_token_ms: row.get("first_token_ms"),
         duration_ms: row.get("duration_ms"),
         upstream_request_id: row.get("upstream_request_id"),

@@ -64,15 +64,9 @@ pub struct Record {
     pub error: Option<String>,
     /// Every attempt, oldest first.
     pub attempts: Vec<AttemptRecord>,
-    /// Tokens; `None` where nothing was ever said.
+    /// What all attempts together used and cost.
     #[serde(flatten)]
-    pub tokens: Tokens,
-    /// The cost, in millionths of a USD.
-    pub cost_micros: i64,
-    /// Whether any figure is our estimate.
-    pub estimated: bool,
-    /// Whether the model has no price of its own.
-    pub unpriced: bool,
+    pub spent: Spent,
     /// From the request's arrival to the first output.
     pub first_token_ms: Option<u32>,
     /// From the request's arrival to the end.
@@ -92,20 +86,83 @@ pub struct AttemptRecord {
     pub status: Option<u16>,
     /// How long it took, up to the decision.
     pub took_ms: u32,
+    /// What it used and cost; not written for an only attempt, of which the row says it.
+    #[serde(flatten)]
+    pub spent: Option<Spent>,
+}
+
+/// What was used, and what that cost.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Spent {
+    /// Tokens; `None` where nothing was ever said.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The cost, in millionths of a USD.
+    pub cost_micros: i64,
+    /// Whether any figure is our estimate.
+    pub estimated: bool,
+    /// Whether the model has no price of its own.
+    pub unpriced: bool,
+}
+
+impl Spent {
+    /// What attempts used and cost together. One that nobody said anything of has used nothing, and says so from now on.
+    pub fn of_all(attempts: &mut [AttemptRecord]) -> Self {
+        let mut sum = Self::default();
+        for attempt in attempts {
+            sum.add(attempt.spent.get_or_insert_default());
+        }
+        sum
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (sum, more) in self.tokens.all_mut().into_iter().zip(other.tokens.clone().all_mut()) {
+            *sum = match (*sum, *more) {
+                (Some(sum), Some(more)) => Some(sum.saturating_add(more)),
+                (sum, more) => sum.or(more),
+            };
+        }
+        self.cost_micros = self.cost_micros.saturating_add(other.cost_micros);
+        self.estimated |= other.estimated;
+        self.unpriced |= other.unpriced;
+    }
 }
 
 /// Tokens by kind, as columns.
 #[derive(Debug, Clone, Default, Serialize)]
 #[expect(missing_docs, reason = "the names are those of the ledger's columns, which the migration explains")]
 pub struct Tokens {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_5m_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_use_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub searches: Option<u64>,
+}
+
+impl Tokens {
+    fn all_mut(&mut self) -> [&mut Option<u64>; 8] {
+        [
+            &mut self.input_tokens,
+            &mut self.cache_read_tokens,
+            &mut self.cache_write_5m_tokens,
+            &mut self.cache_write_1h_tokens,
+            &mut self.output_tokens,
+            &mut self.thinking_tokens,
+            &mut self.tool_use_tokens,
+            &mut self.searches,
+        ]
+    }
 }
 
 impl Store {

@@ -25,7 +25,6 @@ async fn the_key_is_taken_from_every_place_and_goes_no_further() {
         (messages, String::new(), &[("Authorization", bearer("Bearer"))]),
         (messages, String::new(), &[("authorization", bearer("bEaReR"))]),
         (messages, String::new(), &[("authorization", bearer("bearer  "))]),
-        (messages, String::new(), &[("x-gateway-key", key.clone())]),
         (
             messages,
             String::new(),

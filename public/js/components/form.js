@@ -28,6 +28,13 @@ export function boxes(name, label, options, hint = null) {
     hint ? h("p", { class: "hint" }, hint) : null);
 }
 
+/** A box that says yes; unticked it says nothing. */
+export function flag(name, label, hint) {
+  return h("div", { class: "field" },
+    h("label", null, h("input", { type: "checkbox", name, id: `field-${name}`, "data-kind": "flag", ...described(name, hint) }), " ", label),
+    h("p", { class: "hint", id: `hint-${name}` }, hint));
+}
+
 /** Fields that most people never need. */
 export function more(summary, ...fields) {
   return h("details", { class: "more" }, h("summary", null, summary), h("div", { class: "fields" }, fields));
@@ -56,6 +63,7 @@ export function nest(entries) {
 
 function value(kind, text) {
   if (kind === "number") return Number(text);
+  if (kind === "flag") return true;
   if (kind === "list") return text.split(/[\s,]+/).filter(Boolean);
   return text;
 }

@@ -4,7 +4,7 @@ import { key } from "../answers.js";
 import { copyButton } from "../components/copy.js";
 import { ask, turn } from "../components/dialog.js";
 import { ahead, when } from "../components/figure.js";
-import { boxes, choice, collect, field, more } from "../components/form.js";
+import { boxes, choice, collect, field, flag, more } from "../components/form.js";
 import { pager } from "../components/links.js";
 import { empty, head } from "../components/notice.js";
 import { state } from "../components/state.js";
@@ -57,7 +57,7 @@ function columns(page) {
 }
 
 function identity(row) {
-  const facts = [row.role && word("role", row.role), row.pool, row.providers.map((one) => word("provider", one)).join(", "), row.models.join(" ")];
+  const facts = [row.role && word("role", row.role), row.pool, row.providers.map((one) => word("provider", one)).join(", "), row.models.join(" "), row.passthrough && t("keys.passthrough")];
   return [
     h("span", { class: "name" }, row.name),
     row.prefix ? h("code", { class: "prefix" }, `${row.prefix}…`) : null,
@@ -108,6 +108,7 @@ function openIssue(page) {
       field("models", t("field.models"), { kind: "list", placeholder: "claude-haiku-* gemini-2.5-*", hint: t("field.models.hint") }),
       field("pool", t("field.pool"), { placeholder: "default", hint: t("keys.hint.pool") }),
       LIMITS.map(limit),
+      flag("allow_passthrough", t("field.passthrough"), t("keys.hint.passthrough")),
       field("note", t("field.note"))));
   ask({
     title: t("keys.issue.title"),

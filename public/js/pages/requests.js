@@ -85,7 +85,7 @@ function filters(query, accounts, keys) {
     select("provider", ["anthropic", "gemini"].map((value) => [value, word("provider", value)])),
     select("status", STATUSES.map((value) => [value, word("outcome", value)])),
     select("key", named(keys)),
-    select("account", named(accounts)),
+    select("account", [...named(accounts), ["passthrough", t("requests.passthrough")]]),
     FILTERS.some((one) => query[one]) ? h("a", { href: "#/requests" }, t("filter.clear")) : null);
 }
 
@@ -124,7 +124,13 @@ function details(row, accounts, keys) {
 function attempts(row, accounts) {
   if (row.attempts.length === 0) return DASH;
   return h("ol", { class: "attempts" }, row.attempts.map((one) => h("li", null,
-    [name(one.account, accounts), one.verdict && word("verdict", one.verdict), one.httpStatus, duration(one.duration)].filter(Boolean).join(" · "))));
+    [name(one.account, accounts), one.verdict && word("verdict", one.verdict), one.httpStatus, duration(one.duration), ...spent(one)].filter(Boolean).join(" · "))));
+}
+
+// An attempt that used nothing, as most failed ones, says nothing of it.
+function spent({ prompt, output, cost }) {
+  if (!prompt && !output) return [];
+  return [t("requests.spent", { prompt: exact(prompt ?? 0, language()), output: exact(output ?? 0, language()) }), cost === null ? null : `$${cost.toFixed(6)}`];
 }
 
 function only(query, names) {

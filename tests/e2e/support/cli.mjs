@@ -18,22 +18,26 @@ function claudeProgram() {
   return found;
 }
 
+/** Where the key goes, as a person sets it: in place of a login, or beside one of its own in `login`. */
+const claudeKey = (key, login) => (login ? { ...login, ANTHROPIC_CUSTOM_HEADERS: `x-gateway-key: ${key}` } : { ANTHROPIC_AUTH_TOKEN: key });
+const geminiKey = (key, login) => (login ? { ...login, GEMINI_CLI_CUSTOM_HEADERS: `x-gateway-key: ${key}` } : { GEMINI_API_KEY: key });
+
 /** `claude -p`, as a person types it. */
-export function claude(gateway, key, prompt, args = []) {
+export function claude(gateway, key, prompt, args = [], login = null) {
   return atHome(async (home) =>
     complete(claudeProgram(), ["-p", prompt, ...args], {
       cwd: join(home, "work"),
       env: {
         ...cleanEnvironment(home),
         ANTHROPIC_BASE_URL: gateway.address,
-        ANTHROPIC_AUTH_TOKEN: key,
+        ...claudeKey(key, login),
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
       },
     }));
 }
 
 /** `gemini -p`, with the settings file that it needs beside a base URL. */
-export function gemini(gateway, key, prompt, args = []) {
+export function gemini(gateway, key, prompt, args = [], login = null) {
   return atHome(async (home) => {
     await mkdir(join(home, ".gemini"));
     await writeFile(join(home, ".gemini/settings.json"), JSON.stringify({
@@ -46,7 +50,7 @@ export function gemini(gateway, key, prompt, args = []) {
       env: {
         ...cleanEnvironment(home),
         GOOGLE_GEMINI_BASE_URL: gateway.address,
-        GEMINI_API_KEY: key,
+        ...geminiKey(key, login),
         GEMINI_CLI_TRUST_WORKSPACE: "true",
       },
     });

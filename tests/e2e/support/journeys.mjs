@@ -20,6 +20,20 @@ export async function claudeSaysHi(gateway, key) {
   assert.equal(stdout.trim(), GREETING);
 }
 
+/** Claude Code with a login of its own, a subscription's or a key. */
+export async function claudeWithItsOwnLogin(gateway, key, login) {
+  const { code, stdout, stderr } = await claude(gateway, key, "say hi", [], login);
+  assert.equal(code, 0, stdout + stderr);
+  assert.equal(stdout.trim(), GREETING);
+}
+
+/** Gemini CLI with a key of its own. */
+export async function geminiWithItsOwnLogin(gateway, key, login) {
+  const { code, stdout, stderr } = await gemini(gateway, key, "say hi", ["-m", GEMINI_MODEL], login);
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, new RegExp(GREETING));
+}
+
 /** Claude Code runs a command because the model asked for it, and the model hears what came of it. */
 export async function claudeUsesATool(gateway, key) {
   const prompt = '[[tool Bash {"command":"echo from the tool | tr a-z A-Z","description":"Say where this comes from"}]]';

@@ -21,7 +21,7 @@ use crate::{
     gateway::{Context, Gateway, Snapshot},
     id::{KeyId, RequestId},
     protocol::{Call, Demand, PING, Protocol, meter},
-    relay::{Arrival, hold, open::Open},
+    relay::{Arrival, Login, hold, open::Open},
 };
 
 const IDLE: Duration = Duration::from_secs(300);
@@ -96,6 +96,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         snapshot: Arc::new(Snapshot::of_nothing()),
         presented: PresentedKey::generate(),
         key: Arc::new(key()),
+        login: Login::Account,
         session: None,
     }
 }
@@ -109,6 +110,7 @@ fn key() -> ApiKey {
         pool: "default".to_owned(),
         providers: Vec::new(),
         models: Vec::new(),
+        allow_passthrough: false,
         max_in_flight: None,
         labels: Default::default(),
         note: String::new(),

@@ -129,7 +129,7 @@ fn cells(row: &RequestRow) -> Vec<String> {
         number(row.http_status.map(i64::from)),
         text(&row.error),
         text(&row.upstream_request_id),
-        row.attempts.as_array().map_or(0, Vec::len).to_string(),
+        row.attempts.len().to_string(),
     ];
     cells.extend(TOKENS.map(|(word, _)| number(row.tokens.get(word).copied().flatten())));
     cells.extend([

@@ -1,7 +1,8 @@
 //! `GET /api/stats/requests` and `/requests/{id}`: the ledger, row by row, newest first.
 //!
 //! A row is `{id, started_at, key, key_name, account, account_name, pool, provider, operation, model, served_model, stream,
-//! session, client, affinity, status, http_status, error, attempts: [{account, verdict, status, took_ms}], tokens, cost_usd,
+//! session, client, affinity, status, http_status, error, attempts: [{account, verdict, status, took_ms, tokens, cost_usd,
+//! estimated, unpriced}], tokens, cost_usd,
 //! estimated, unpriced, first_token_ms, duration_ms, upstream_request_id}`. Besides the filters of every statistic: `session`,
 //! and `mark`, `estimated` or `unpriced`. Without `from` and `to` the whole ledger is meant.
 

@@ -233,7 +233,10 @@ async fn the_audit_log_is_filtered_and_paged() {
 async fn a_question_that_takes_too_long_is_given_up() {
     let app = past(5).await;
     app.database.execute("begin; lock table ledger in access exclusive mode").await;
-    let answer = app.instance.operator(Method::GET, "/api/stats/summary?from=2020-11-10T00:00:00Z&to=2020-11-14T00:00:00Z", None).await;
+    let answer = app
+        .instance
+        .operator(Method::GET, "/api/stats/summary?from=2020-11-10T00:00:00Z&to=2020-11-14T00:00:00Z", None)
+        .await;
     let text = refused(answer, StatusCode::SERVICE_UNAVAILABLE, "unavailable", None).await;
     assert!(text.contains("shorter time"), "{text}");
     eventually("nothing is left waiting", || async {
