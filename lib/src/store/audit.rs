@@ -95,7 +95,7 @@ impl Store {
             (&before as _, Type::INT8),
             (&limit as _, Type::INT8),
         ];
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = stats::begin(&mut loan).await?;
         let rows = reading.rows(sql, &of).await?;
         let value = |row: &Row, name: &str| row.get::<_, Option<Json<Value>>>(name).map(|json| json.0);

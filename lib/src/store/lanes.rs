@@ -84,11 +84,20 @@ impl Lanes {
 
     /// A connection for a change of several statements. It is tried first, for a change is not made twice.
     pub(super) async fn for_change(&self) -> Result<Loan> {
+        self.tried("").await
+    }
+
+    /// A connection for reading with several statements. It is tried first, and so is the schema.
+    pub(super) async fn for_reading(&self) -> Result<Loan> {
+        self.tried("select from ledger_state").await
+    }
+
+    async fn tried(&self, first: &str) -> Result<Loan> {
         let until = Instant::now() + PATIENCE;
         let mut again = true;
         loop {
             let loan = self.loan(Lane::Work, until).await?;
-            match loan.in_time(loan.client().simple_query("")).await? {
+            match loan.in_time(loan.client().simple_query(first)).await? {
                 Ok(_) => return Ok(loan),
                 Err(error) if again && self.worth_repeating(Lane::Work, &error) => again = false,
                 Err(error) => return Err(fault(error)),

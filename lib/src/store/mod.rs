@@ -77,6 +77,10 @@ impl Store {
     async fn for_change(&self) -> Result<Loan> {
         self.lanes.for_change().await
     }
+
+    async fn for_reading(&self) -> Result<Loan> {
+        self.lanes.for_reading().await
+    }
 }
 
 /// The answer while the database cannot be reached.

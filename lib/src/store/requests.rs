@@ -136,7 +136,7 @@ impl Store {
         after: Option<&Cursor>,
         limit: i64,
     ) -> Result<Vec<RequestRow>> {
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = stats::begin(&mut loan).await?;
         let hours = sieve::hours(&reading, filter, only, (after, limit)).await?;
         let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
@@ -180,7 +180,7 @@ impl Store {
         let sql =
             [SELECT, "ledger f where f.id = $1 and ($2::timestamptz is null or f.started_at between $2 and $3)", NAMED];
         let of = [(&id as _, Type::TEXT), (&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading: Transaction<'_> = stats::begin(&mut loan).await?;
         let rows = reading.rows(&sql.concat(), &of).await?;
         rows.first().map(request).ok_or_else(|| Error::new(Kind::NotFound, format!("there is no request {id}")))

@@ -60,7 +60,7 @@ impl Store {
             Per::Account => Filter { account: id_text, ..Filter::default() },
             Per::Key => Filter { key: id_text, ..Filter::default() },
         };
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = stats::begin(&mut loan).await?;
         let rows = reading.rows(last_used, &[(&id, Type::TEXT)]).await?;
         let mut used: BTreeMap<String, Used> = rows

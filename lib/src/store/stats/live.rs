@@ -31,7 +31,7 @@ pub struct Live {
 impl Store {
     /// What happened in the last sixty seconds, for all or for one key.
     pub async fn live(&self, filter: &Filter) -> Result<Live> {
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = begin(&mut loan).await?;
         // Five minutes back, the longest request that counts began; an index finds it there.
         let sql = "

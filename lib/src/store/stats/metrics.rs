@@ -35,7 +35,7 @@ pub struct CountedAccount {
 impl Store {
     /// Everything there ever was, up to a time.
     pub async fn counted(&self, to: Timestamp) -> Result<(Vec<Counted>, Vec<CountedAccount>)> {
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = begin(&mut loan).await?;
         let filter = Filter::default();
         let began = reading.rows("select least(min(at), (select min(started_at) from ledger)) from rollups where facet = 'all' and step = 'hour'", &[]).await?;

@@ -88,7 +88,7 @@ impl Store {
         group: &GroupBy,
         (sort, skip, limit): (Sort, i64, i64),
     ) -> Result<Vec<GroupRow>> {
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = begin(&mut loan).await?;
         let facts = Facts::of(&reading, filter, span, (Grain::Day, Some(group))).await?;
         // A model is a provider's: the same name of two providers is two rows.

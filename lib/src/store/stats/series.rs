@@ -161,7 +161,7 @@ impl Store {
         (metric, step): (Metric, Step),
         (group, most): (Option<&GroupBy>, i64),
     ) -> Result<Series> {
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = begin(&mut loan).await?;
         let [part, whole, histogram] = metric.sql();
         let label = group.map_or("", GroupBy::label);

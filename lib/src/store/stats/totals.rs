@@ -30,7 +30,7 @@ impl Totals {
 impl Store {
     /// What the requests of each of the spans add up to, and how many are under way now.
     pub async fn totals(&self, filter: &Filter, spans: &[(Timestamp, Timestamp)]) -> Result<(Vec<Totals>, i64)> {
-        let mut loan = self.for_change().await?;
+        let mut loan = self.for_reading().await?;
         let reading = begin(&mut loan).await?;
         let mut totals = Vec::new();
         for span in spans {
