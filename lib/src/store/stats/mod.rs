@@ -174,7 +174,8 @@ impl<'a> Facts<'a> {
 /// Begins to read: what follows sees one moment of the database, and no statement of it takes long.
 pub(super) async fn begin(loan: &mut Loan) -> Result<Transaction<'_>> {
     let reading = loan.begin_reading().await?;
-    let sql = "select set_config('statement_timeout', $1, true)";
+    // How long the parts of a span are is not seen by the planner, who would rather read the whole ledger once.
+    let sql = "select set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true)";
     reading.rows(sql, &[(&STATEMENT_TIMEOUT, Type::TEXT)]).await?;
     Ok(reading)
 }
