@@ -26,7 +26,8 @@ pub(super) async fn hours(
         || (filter.key.is_some() && filter.account.is_some())
         || only.estimated
         || only.unpriced;
-    if !narrow {
+    // Rollups know nothing of conversations.
+    if !narrow || only.session.is_some() {
         return Ok(None);
     }
     let until = [only.to, after.map(|cursor| cursor.started_at + 1.microsecond())].into_iter().flatten().min();

@@ -1,6 +1,6 @@
 with matching as (
     -- As many hours as a page has rows are enough; each holds one at least.
-    select r.at, sum(r.requests) as requests
+    select r.at, sum(case when $11 then r.estimated when $12 then r.unpriced else r.requests end) as requests
     from rollups r
     where r.facet = $13 and r.step = 'hour' and r.at < (select sealed_until from ledger_state)
       and not exists (select from dirty_hours d where d.hour = r.at)
@@ -19,8 +19,6 @@ with matching as (
 counted as (
     select at, sum(case
         when at + interval '1 hour' > $2 then 0
-        -- How many of an hour's rows have the mark is known only where nothing else is told apart.
-        when $11 or $12 then 1
         else requests
     end) over (order by at desc) as so_far
     from matching

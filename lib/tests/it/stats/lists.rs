@@ -63,6 +63,7 @@ async fn filtered_pages_hold_every_row_once() {
         ("label.team=ads", "key_id = 'key_1'"),
         ("key=key_2&account=acc_0", "key_id = 'key_2' and account_id = 'acc_0'"),
         ("session=session_3", "session = 'session_3'"),
+        ("session=session_3&status=completed", "session = 'session_3' and status = 'completed'"),
         ("model=no-such", "false"),
         (
             "pool=search&from=2020-11-11T10:30:00Z&to=2020-11-12T10:30:00Z",
