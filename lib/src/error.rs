@@ -6,6 +6,9 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
 /// Whatever went wrong underneath; for the log only.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +40,29 @@ pub enum Kind {
     Unavailable,
 }
 
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// Requests that were admitted, whatever came of them.
+    Requests,
+    /// Tokens of every kind, those from caches too.
+    Tokens,
+    /// Millionths of a USD.
+    Cost,
+}
+
+/// The limit of a key that has nothing left: what clients have headers for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// What it counts.
+    pub measure: Measure,
+    /// How much it allows, in the measure's unit.
+    pub value: i64,
+    /// When a request may go again; `None`: not by itself.
+    pub resets_at: Option<Timestamp>,
+}
+
 /// A refusal.
 #[derive(Debug)]
 pub struct Error {
@@ -48,13 +74,15 @@ pub struct Error {
     pub param: Option<Cow<'static, str>>,
     /// When trying again can help; `None` when no time is known.
     pub retry_after: Option<Duration>,
+    /// The limit that was reached, where the refusal is of one of a key's own.
+    pub limit: Option<Box<Reached>>,
     source: Option<BoxError>,
 }
 
 impl Error {
     /// A refusal of `kind`, with a message the caller may read.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), param: None, retry_after: None, source: None }
+        Self { kind, message: message.into(), param: None, retry_after: None, limit: None, source: None }
     }
 
     /// A request that is wrong in `param`.
@@ -77,6 +105,17 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
+    }
+
+    /// Says which limit was reached.
+    #[must_use]
+    pub fn with_limit(self, limit: Reached) -> Self {
+        Self { limit: Some(Box::new(limit)), ..self }
+    }
+
+    /// Whether it says that a key's money is spent.
+    pub fn is_of_a_budget(&self) -> bool {
+        self.limit.as_ref().is_some_and(|limit| limit.measure == Measure::Cost)
     }
 }
 

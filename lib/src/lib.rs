@@ -21,6 +21,7 @@ pub mod host;
 pub mod http;
 pub mod id;
 pub mod ledger;
+pub mod money;
 pub mod pool;
 pub mod protocol;
 pub mod random;

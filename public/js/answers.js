@@ -60,7 +60,8 @@ export function key(answer) {
     passthrough: answer.allow_passthrough === true,
     note: answer.note || null,
     state: answer.state ?? null,
-    limits: limits(answer.limits),
+    warning: answer.budget_warning ?? null,
+    limits: limits(answer.limits, answer.standing),
     expires: answer.expires_at ?? null,
     lastUsed: answer.last_used_at ?? null,
     created: answer.created_at ?? null,
@@ -136,11 +137,12 @@ function sum(values) {
   return known.length ? known.reduce((left, right) => left + right) : null;
 }
 
-// Only what is set, as [name, amount]; each may also come as { limit, used, remaining, resets_at }.
-function limits(answer) {
-  return Object.entries(answer ?? {})
-    .map(([name, value]) => [name, number(value?.limit ?? value), number(value?.used)])
-    .filter(([, amount]) => amount !== null);
+// What is set, as [name, amount, used]; of a rolling window also its hours and models. `limits` alone says nothing of use.
+function limits(answer, standing) {
+  const known = standing ?? Object.entries(answer ?? {}).map(([limit, value]) => ({ limit, value }));
+  return known
+    .filter(({ value }) => number(value) !== null)
+    .map(({ limit, value, used, hours, models }) => [limit, value, number(used), ...(hours ? [{ hours, models }] : [])]);
 }
 
 function text(error) {

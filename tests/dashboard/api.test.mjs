@@ -102,7 +102,15 @@ test("an attempt brings its own tokens and cost, where they are known", () => {
   assert.deepEqual(shown, [[23, 1, 0.5], [null, null, null]]);
 });
 
-test("limits are numbers, or objects that say what is used", () => {
-  const { limits } = key({ limits: { requests_per_minute: 60, cost_per_day_usd: { limit: 5, used: 1.5 }, tokens_per_day: null, windows: [{ hours: 5 }] } });
-  assert.deepEqual(limits, [["requests_per_minute", 60, null], ["cost_per_day_usd", 5, 1.5]]);
+test("limits say what is used of them where the answer does", () => {
+  const bare = { requests_per_minute: 60, tokens_per_day: null, windows: [{ hours: 5 }] };
+  assert.deepEqual(key({ limits: bare }).limits, [["requests_per_minute", 60, null]]);
+  const standing = [
+    { limit: "cost_per_day_usd", value: 5, used: 1.5, left: 3.5, resets_at: null },
+    { limit: "windows[0].requests", value: 9, used: 2, left: 7, resets_at: null, hours: 5, models: ["claude-opus-*"] },
+  ];
+  assert.deepEqual(key({ limits: bare, standing }).limits, [
+    ["cost_per_day_usd", 5, 1.5],
+    ["windows[0].requests", 9, 2, { hours: 5, models: ["claude-opus-*"] }],
+  ]);
 });

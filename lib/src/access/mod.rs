@@ -1,6 +1,8 @@
 //! Who is calling, and what they may do. No IO.
 
 mod key;
+mod limits;
+mod rotation;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,7 @@ use crate::{
 };
 
 pub use key::{KeyHash, NotAKey, PresentedKey};
+pub use limits::{Limit, NAMED, OF_A_WINDOW, Span, Standing, Window};
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,18 @@ pub struct ApiKey {
     pub allow_passthrough: bool,
     /// Requests it may have under way at once; `None`: any number.
     pub max_in_flight: Option<i32>,
+    /// What it may use in which time.
+    pub limits: Vec<Limit>,
+    /// The IANA name of where its days, weeks and months begin.
+    pub time_zone: String,
+    /// How often it should get a new secret; `None`: never.
+    pub rotate_every_days: Option<i32>,
+    /// Whether the holder may fetch the new secret.
+    pub auto_rotate: bool,
+    /// When it got the secret that it has.
+    pub rotated_at: Timestamp,
+    /// When the secret that was presented ends; `None` for the one that the key has.
+    pub secret_ends_at: Option<Timestamp>,
     /// The operator's own marks.
     pub labels: BTreeMap<String, String>,
     /// For the operator.
@@ -81,28 +96,62 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// A key that may do whatever a member may, without limits.
+    pub fn new(id: KeyId, prefix: &str, name: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            prefix: prefix.to_owned(),
+            name,
+            role: Role::Member,
+            pool: "default".to_owned(),
+            providers: Vec::new(),
+            models: Vec::new(),
+            max_in_flight: None,
+            limits: Vec::new(),
+            time_zone: "UTC".to_owned(),
+            allow_passthrough: false,
+            rotate_every_days: None,
+            auto_rotate: false,
+            rotated_at: now,
+            secret_ends_at: None,
+            labels: BTreeMap::new(),
+            note: String::new(),
+            expires_at: None,
+            revoked_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// The operator's settings, as the API and the audit log show them.
     pub fn settings(&self) -> Value {
         json!({
             "name": self.name, "prefix": self.prefix, "role": self.role, "pool": self.pool,
-            "providers": self.providers, "models": self.models, "allow_passthrough": self.allow_passthrough, "limits": { "max_in_flight": self.max_in_flight },
-            "labels": self.labels, "note": self.note, "expires_at": self.expires_at, "revoked_at": self.revoked_at,
+            "providers": self.providers, "models": self.models,
+            "limits": limits::view(&self.limits, self.max_in_flight), "time_zone": self.time_zone,
+            "allow_passthrough": self.allow_passthrough, "rotate_every_days": self.rotate_every_days,
+            "auto_rotate": self.auto_rotate, "rotated_at": self.rotated_at, "labels": self.labels, "note": self.note,
+            "expires_at": self.expires_at, "revoked_at": self.revoked_at,
         })
     }
 
-    /// `active`, `expired` or `revoked`.
+    /// `active`, `rotation_due`, `expired` or `revoked`.
     pub fn state(&self, now: Timestamp) -> &'static str {
         match (self.revoked_at, self.expires_at) {
             (Some(_), _) => "revoked",
             (None, Some(end)) if end <= now => "expired",
+            _ if self.rotation().is_some_and(|rotation| rotation.opens_at <= now) => "rotation_due",
             _ => "active",
         }
     }
 
-    /// Refuses a key that is revoked or past its time.
+    /// Refuses a key that is revoked or past its time, and a secret that was replaced.
     pub fn must_be_active(&self, now: Timestamp) -> Result<()> {
         match self.state(now) {
-            "active" => Ok(()),
+            "active" | "rotation_due" if self.secret_ends_at.is_some_and(|end| end <= now) => {
+                Err(Error::new(Kind::Unauthenticated, "this API key was replaced by a newer one"))
+            }
+            "active" | "rotation_due" => Ok(()),
             ended => Err(Error::new(Kind::Unauthenticated, format!("this API key is {ended}"))),
         }
     }
@@ -190,21 +239,10 @@ mod tests {
 
     fn key(role: Role, providers: &[Provider], models: &[&str]) -> ApiKey {
         ApiKey {
-            id: KeyId::from("key_a".to_owned()),
-            prefix: "gw_abcdefg".to_owned(),
-            name: "a".to_owned(),
             role,
-            pool: "default".to_owned(),
             providers: providers.to_vec(),
             models: models.iter().map(|&glob| glob.to_owned()).collect(),
-            allow_passthrough: false,
-            max_in_flight: None,
-            labels: BTreeMap::new(),
-            note: String::new(),
-            expires_at: None,
-            revoked_at: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            updated_at: Timestamp::UNIX_EPOCH,
+            ..ApiKey::new(KeyId::from("key_a".to_owned()), "gw_abcdefg", "a".to_owned(), Timestamp::UNIX_EPOCH)
         }
     }
 

@@ -6,12 +6,17 @@ use globset::Glob;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    money::Micros,
+};
 
 /// A longer text is refused.
 const TEXT_CHARS: usize = 2_000;
 /// A longer list is refused.
 const LIST_LEN: usize = 200;
+/// A greater number is refused: sums of many such must not overflow.
+const LARGEST_COUNT: i64 = 1_000_000_000_000;
 
 /// An object whose fields are yet to be taken.
 pub(crate) struct Fields {
@@ -117,6 +122,48 @@ impl Fields {
                 _ => Err(self.wrong(name, format!("must be a whole number from {} to {}", range.start(), range.end()))),
             },
         }
+    }
+
+    /// A whole number from 1 to a thousand billion that may be taken back by null: `Some(None)`.
+    pub(crate) fn nullable_count(&mut self, name: &str) -> Result<Option<Option<i64>>> {
+        match self.map.remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => match value.as_i64() {
+                Some(count) if (1..=LARGEST_COUNT).contains(&count) => Ok(Some(Some(count))),
+                _ => Err(self.wrong(name, format!("must be a whole number from 1 to {LARGEST_COUNT}"))),
+            },
+        }
+    }
+
+    /// An amount of dollars above zero that may be taken back by null: `Some(None)`.
+    pub(crate) fn nullable_dollars(&mut self, name: &str) -> Result<Option<Option<Micros>>> {
+        match self.map.remove(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => {
+                // Unlike JSON's own writing, this has no exponent: 0.000001 is not 1e-6.
+                let amount = value.as_f64().and_then(|number| Micros::from_dollars(&number.to_string()));
+                let amount = amount.filter(|amount| *amount > Micros(0));
+                let wrong = || self.wrong(name, "must be a number of USD above 0, with at most six decimals");
+                amount.map(|amount| Some(Some(amount))).ok_or_else(wrong)
+            }
+        }
+    }
+
+    /// A list of objects; null is an empty one.
+    pub(crate) fn objects(&mut self, name: &str, most: usize) -> Result<Option<Vec<Self>>> {
+        let list = match self.map.remove(name) {
+            None => return Ok(None),
+            Some(Value::Null) => Vec::new(),
+            Some(Value::Array(list)) if list.len() <= most => list,
+            Some(_) => return Err(self.wrong(name, format!("must be a list of at most {most} objects"))),
+        };
+        let object = |(n, value)| match value {
+            Value::Object(map) => Ok(Self { path: self.name(&format!("{name}[{n}]")), map }),
+            _ => Err(self.wrong(&format!("{name}[{n}]"), "must be an object")),
+        };
+        list.into_iter().enumerate().map(object).collect::<Result<_>>().map(Some)
     }
 
     /// True or false; null counts as absent.

@@ -1,6 +1,8 @@
-//! `/api/keys`: issue, list, change and revoke API keys.
+//! `/api/keys`: issue, list, change, rotate and revoke API keys.
 
-use std::{collections::BTreeMap, time::Duration};
+mod form;
+
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -8,17 +10,21 @@ use serde_json::{Value, json};
 
 use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::Query};
 use crate::{
-    access::{ApiKey, Caller, PresentedKey, Role},
+    access::{ApiKey, Caller, PresentedKey, Standing},
     clock,
     error::{Error, Kind, Result},
     gateway::Context,
     http::{Request, Response},
     id::KeyId,
-    protocol::Provider,
-    store::{Per, Used},
+    store::{Per, Stands, Used},
 };
 
-const MOST_IN_FLIGHT: i32 = 1_000_000;
+use form::apply;
+
+/// How long a replaced secret works, in seconds, where nobody says.
+const GRACE: i32 = 3_600;
+/// Thirty days.
+const LONGEST_GRACE: i32 = 2_592_000;
 
 pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
     let caller = caller(cx, request.headers()).await?;
@@ -31,7 +37,9 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::GET, ["api", "keys", id]) => one(cx, &caller, &named(id)).await,
         (Method::PATCH, ["api", "keys", id]) => change(cx, &caller, &named(id), fields(request).await?).await,
         (Method::DELETE, ["api", "keys", id]) => revoke(cx, &caller, &named(id)).await,
-        (_, ["api", "keys"] | ["api", "keys", _]) => Err(no_such_method()),
+        (Method::POST, ["api", "keys", "me", "rotate"]) => succeed(cx, &caller, fields(request).await?).await,
+        (Method::POST, ["api", "keys", id, "rotate"]) => rotate(cx, &caller, &named(id), fields(request).await?).await,
+        (_, ["api", "keys"] | ["api", "keys", _] | ["api", "keys", _, "rotate"]) => Err(no_such_method()),
         _ => Err(no_such_path()),
     }
 }
@@ -41,27 +49,12 @@ async fn issue(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Respon
     let now = clock::now();
     let secret = PresentedKey::generate();
     let name = body.name_text("name")?;
-    let mut key = ApiKey {
-        id: KeyId::new(now),
-        prefix: secret.prefix().to_owned(),
-        name: body.required("name", name)?,
-        role: Role::Member,
-        pool: "default".to_owned(),
-        providers: Vec::new(),
-        models: Vec::new(),
-        allow_passthrough: false,
-        max_in_flight: None,
-        labels: BTreeMap::new(),
-        note: String::new(),
-        expires_at: None,
-        revoked_at: None,
-        created_at: now,
-        updated_at: now,
-    };
+    let name = body.required("name", name)?;
+    let mut key = ApiKey::new(KeyId::new(now), secret.prefix(), name, now);
     apply(&mut key, &mut body, now)?;
     body.finish()?;
     let key = cx.gateway.store.issue_key(&key, &secret.hash(), caller.name()).await?;
-    let mut shown = view(&key, &Used::default(), now);
+    let mut shown = view(&key, &Used::default(), &Stands::of_nothing(&key), now);
     shown["key"] = json!(secret.reveal());
     reply::json(StatusCode::CREATED, &shown)
 }
@@ -74,8 +67,11 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let now = clock::now();
     let (keys, used) = tokio::try_join!(store.keys(before.as_ref(), limit), store.usage(Per::Key, now))?;
     let next = query.next(&keys, limit, |key| key.id.as_str().to_owned());
+    let ids: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
+    let standing = store.standing(&ids).await?;
     let used = |key: &ApiKey| used.get(key.id.as_str()).copied().unwrap_or_default();
-    let data: Vec<_> = keys.iter().map(|key| view(key, &used(key), now)).collect();
+    let stands = |key: &ApiKey| standing.get(key.id.as_str()).cloned().unwrap_or_default();
+    let data: Vec<_> = keys.iter().map(|key| view(key, &used(key), &stands(key), now)).collect();
     reply::page(&data, next.as_deref())
 }
 
@@ -92,9 +88,15 @@ async fn me(cx: &Context, caller: &Caller) -> Result<Response> {
 }
 
 async fn shown(cx: &Context, key: ApiKey) -> Result<Response> {
-    let now = clock::now();
-    let used = cx.gateway.store.usage_of_one(Per::Key, key.id.as_str(), now).await?;
-    reply::ok(&view(&key, &used, now))
+    reply::ok(&whole(cx, &key).await?)
+}
+
+/// A key with what it has used.
+async fn whole(cx: &Context, key: &ApiKey) -> Result<Value> {
+    let (now, id, store) = (clock::now(), key.id.as_str(), &cx.gateway.store);
+    let ids = [id];
+    let (used, mut standing) = tokio::try_join!(store.usage_of_one(Per::Key, id, now), store.standing(&ids))?;
+    Ok(view(key, &used, &standing.remove(id).unwrap_or_default(), now))
 }
 
 async fn change(cx: &Context, caller: &Caller, id: &KeyId, mut body: Fields) -> Result<Response> {
@@ -125,55 +127,51 @@ async fn revoke(cx: &Context, caller: &Caller, id: &KeyId) -> Result<Response> {
     Ok(reply::done())
 }
 
-/// Takes every field that can be given at the beginning and later.
-fn apply(key: &mut ApiKey, body: &mut Fields, now: Timestamp) -> Result<()> {
-    if let Some(role) = body.word("role", Role::parse, "`admin`, `member`, `viewer`")? {
-        key.role = role;
-    }
-    if let Some(pool) = body.name_text("pool")? {
-        key.pool = pool;
-    }
-    if let Some(words) = body.texts("providers")? {
-        let parsed: Option<_> = words.iter().map(|word| Provider::parse(word)).collect();
-        key.providers = parsed.ok_or_else(|| body.wrong("providers", "must hold only `anthropic` and `gemini`"))?;
-    }
-    if let Some(models) = body.globs("models")? {
-        key.models = models;
-    }
-    if let Some(may) = body.flag("allow_passthrough")? {
-        key.allow_passthrough = may;
-    }
-    if let Some(labels) = body.text_map("labels", 8)? {
-        key.labels = labels;
-    }
-    if let Some(note) = body.text("note")? {
-        key.note = note;
-    }
-    if let Some(mut limits) = body.object("limits")? {
-        if let Some(cap) = limits.nullable_integer("max_in_flight", 1..=MOST_IN_FLIGHT)? {
-            key.max_in_flight = cap;
+/// Gives a key a new secret; the old one works for the grace that is named, an hour unless said otherwise.
+async fn rotate(cx: &Context, caller: &Caller, id: &KeyId, mut body: Fields) -> Result<Response> {
+    caller.may_manage()?;
+    let grace = body.integer("grace_seconds", 0..=LONGEST_GRACE)?.unwrap_or(GRACE);
+    body.finish()?;
+    let ends = clock::now() + Duration::from_secs(grace.unsigned_abs().into());
+    let secret = PresentedKey::generate();
+    let rotated = cx.gateway.store.rotate_key(id, caller.name(), &secret, |key| match key.revoked_at {
+        Some(_) => Err(Error::new(Kind::Conflict, "a revoked key cannot be rotated")),
+        None => Ok(ends),
+    });
+    let key = rotated.await?;
+    with_secret(cx, &key, &secret, ends).await
+}
+
+/// Lets a key's own holder fetch its successor, once it is due.
+async fn succeed(cx: &Context, caller: &Caller, body: Fields) -> Result<Response> {
+    body.finish()?;
+    let Caller::Holder(held) = caller else {
+        return Err(Error::new(Kind::NotFound, "the admin token is not an API key"));
+    };
+    let ends = held.may_rotate_itself(clock::now())?;
+    let secret = PresentedKey::generate();
+    let rotated = cx.gateway.store.rotate_key(&held.id, caller.name(), &secret, |key| {
+        // Of two who ask at once, one is late.
+        if key.rotated_at == held.rotated_at {
+            Ok(ends)
+        } else {
+            Err(Error::new(Kind::Conflict, "this API key has been replaced already"))
         }
-        limits.finish()?;
-    }
-    let at = body.nullable_time("expires_at")?;
-    let after = body.integer("expires_in_seconds", 1..=i32::MAX)?;
-    match (at, after) {
-        (Some(_), Some(_)) => Err(body.wrong("expires_at", "give `expires_at` or `expires_in_seconds`, not both")),
-        (Some(Some(at)), None) if at <= now => Err(body.wrong("expires_at", "must be in the future")),
-        (Some(at), None) => {
-            key.expires_at = at;
-            Ok(())
-        }
-        (None, Some(seconds)) => {
-            key.expires_at = Some(now + Duration::from_secs(seconds.unsigned_abs().into()));
-            Ok(())
-        }
-        (None, None) => Ok(()),
-    }
+    });
+    let key = rotated.await?;
+    with_secret(cx, &key, &secret, ends).await
+}
+
+/// A key with its new secret, this once.
+async fn with_secret(cx: &Context, key: &ApiKey, secret: &PresentedKey, old_ends: Timestamp) -> Result<Response> {
+    let mut shown = whole(cx, key).await?;
+    shown["key"] = json!(secret.reveal());
+    shown["old_secret_ends_at"] = json!(old_ends);
+    reply::ok(&shown)
 }
 
 /// A key as it is shown.
-fn view(key: &ApiKey, used: &Used, now: Timestamp) -> Value {
+fn view(key: &ApiKey, used: &Used, stands: &Stands, now: Timestamp) -> Value {
     let mut view = key.settings();
     view["id"] = json!(key.id);
     view["state"] = json!(key.state(now));
@@ -182,6 +180,20 @@ fn view(key: &ApiKey, used: &Used, now: Timestamp) -> Value {
     view["usage_today"] = json!(used.today);
     view["usage_month"] = json!(used.month);
     view["last_used_at"] = json!(used.last_used_at);
+    view["rotation_due_at"] = json!(key.rotation().map(|rotation| rotation.due_at));
+    let at_once = key.max_in_flight.map(|most| {
+        let most = i64::from(most);
+        json!({
+            "limit": "max_in_flight", "value": most, "used": stands.in_flight,
+            "left": (most - stands.in_flight).max(0), "resets_at": null,
+        })
+    });
+    view["standing"] = at_once.into_iter().chain(stands.limits.iter().map(Standing::view)).collect();
+    let warnings: Vec<_> = stands.limits.iter().filter_map(Standing::warning).collect();
+    view["budget_warning"] = json!((!warnings.is_empty()).then(|| warnings.join(". ")));
+    if key.secret_ends_at.is_some() {
+        view["secret_ends_at"] = json!(key.secret_ends_at);
+    }
     view
 }
 

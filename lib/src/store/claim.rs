@@ -3,11 +3,12 @@
 use std::{future::Future, sync::Arc};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, Type};
 
 use super::{AttemptRecord, Lane, Lanes, Spent, Store};
 use crate::{
+    access::{Limit, Standing},
     error::Result,
     id::{AccountId, KeyId, RequestId},
 };
@@ -29,6 +30,12 @@ pub struct Claim {
     pub tokens: u64,
     /// Accounts, best first; `None`: the caller's own login serves, and no account is taken.
     pub accounts: Option<Vec<AccountId>>,
+    /// When the secret ends that was presented, where it was replaced.
+    pub secret_ends: Option<Timestamp>,
+    /// Where these are only the best of many: the others that may not serve this request, though nothing is wrong with
+    /// them. Then the conversation may stay on an account that is not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsuited: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
     /// How it stays where it is; `None`: it does not.
@@ -90,7 +97,7 @@ pub struct Granted {
 }
 
 /// Why a claim was not granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// The key was revoked, has expired, or was never there.
     KeyGone,
@@ -98,8 +105,18 @@ pub enum Refused {
     SettingsChanged,
     /// The key has as many requests under way as it may.
     KeyBusy,
+    /// The key has nothing left of this limit.
+    KeyLimited(Box<Standing>),
     /// No account of the list is usable now.
     AccountsBusy,
+}
+
+impl Refused {
+    /// Whether looking again within this request would change nothing.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::KeyGone | Self::KeyLimited(_))
+    }
 }
 
 pub(super) type Outcome = Result<Granted, Refused>;
@@ -130,11 +147,19 @@ pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Claim]>) -> ClaimRun + Sen
     }
 }
 
+/// What the database says of a limit that has nothing left.
+#[derive(Debug, Deserialize)]
+struct Limited {
+    rule: Limit,
+    used: i64,
+    resets_at: Option<Timestamp>,
+}
+
 type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Send>>;
 type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let sql = "select outcome, account_id, affinity from claim($1)";
+    let sql = "select outcome, account_id, affinity, limited from claim($1)";
     let rows = lanes.rows(Lane::Hot, sql, &[(&Json(claims), Type::JSONB)]).await?;
     Ok(rows
         .iter()
@@ -146,6 +171,10 @@ async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
             "key_gone" => Err(Refused::KeyGone),
             "settings_changed" => Err(Refused::SettingsChanged),
             "key_busy" => Err(Refused::KeyBusy),
+            "key_limited" => {
+                let Json(Limited { rule, used, resets_at }) = row.get("limited");
+                Err(Refused::KeyLimited(Box::new(Standing { limit: rule, used, resets_at })))
+            }
             _ => Err(Refused::AccountsBusy),
         })
         .collect())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use tokio_postgres::{
     Row,
     types::{Json, Type},
@@ -9,21 +10,25 @@ use tokio_postgres::{
 
 use super::{Change, Lane, Store, Transaction, audit};
 use crate::{
-    access::{ApiKey, KeyHash, Role},
+    access::{ApiKey, KeyHash, Limit, PresentedKey, Role},
+    clock,
     error::{Error, Kind, Result},
     id::KeyId,
     protocol::Provider,
 };
 
 const SELECT: &str = "
-    select id, prefix, name, role, pool, providers, models, allow_passthrough, max_in_flight, labels, note, expires_at, revoked_at,
-        created_at, updated_at
+    select id, prefix, name, role, pool, providers, models, max_in_flight, limits, time_zone,
+        allow_passthrough, rotate_every_days, auto_rotate, rotated_at, null::timestamptz as secret_ends_at, labels, note,
+        expires_at, revoked_at, created_at, updated_at
     from api_keys";
 
 impl Store {
-    /// The key that has this hash, in whatever state it is.
+    /// The key that has this hash, or had it before its last rotation, in whatever state it is.
     pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<ApiKey>> {
-        let sql = [SELECT, " where hash = $1"].concat();
+        let former = SELECT.replace("null::timestamptz as", "f.ends_at as");
+        let former = [&former, " join former_secrets f on f.key_id = id where f.hash = $1"].concat();
+        let sql = [SELECT, " where hash = $1 union all ", &former].concat();
         let rows = self.lanes.rows(Lane::Hot, &sql, &[(&&hash.0[..], Type::BYTEA)]).await?;
         rows.first().map(key).transpose()
     }
@@ -81,16 +86,33 @@ impl Store {
         let before = find(&transaction, id, " for update").await?;
         let mut after = before.clone();
         change(&mut after)?;
-        write(&transaction, &after).await?;
-        let told = Change {
-            actor,
-            action,
-            subject: id.as_str(),
-            before: Some(before.settings()),
-            after: Some(after.settings()),
-        };
-        audit::write(&transaction, told).await?;
-        let changed = find(&transaction, id, "").await?;
+        let changed = keep(&transaction, (actor, action), &before, &after).await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+
+    /// Gives a key a new secret. `old_ends` says when the one it has ends, or refuses. Answers the key as it is now.
+    pub async fn rotate_key(
+        &self,
+        id: &KeyId,
+        actor: &str,
+        secret: &PresentedKey,
+        old_ends: impl FnOnce(&ApiKey) -> Result<Timestamp>,
+    ) -> Result<ApiKey> {
+        let mut loan = self.for_change().await?;
+        let transaction = loan.begin().await?;
+        let before = find(&transaction, id, " for update").await?;
+        let ends = old_ends(&before)?;
+        transaction
+            .rows(
+                "insert into former_secrets select hash, id, $2 from api_keys where id = $1",
+                &[(&id.as_str(), Type::TEXT), (&ends, Type::TIMESTAMPTZ)],
+            )
+            .await?;
+        let new = [(&id.as_str() as _, Type::TEXT), (&&secret.hash().0[..] as _, Type::BYTEA)];
+        transaction.rows("update api_keys set hash = $2 where id = $1", &new).await?;
+        let after = ApiKey { prefix: secret.prefix().to_owned(), rotated_at: clock::now(), ..before.clone() };
+        let changed = keep(&transaction, (actor, "key.rotate"), &before, &after).await?;
         transaction.commit().await?;
         Ok(changed)
     }
@@ -110,6 +132,20 @@ fn only(rows: &[Row], id: &KeyId) -> Result<ApiKey> {
     }
 }
 
+/// Writes a change and tells of it, who did what; gives the key as it now is.
+async fn keep(
+    transaction: &Transaction<'_>,
+    (actor, action): (&str, &str),
+    before: &ApiKey,
+    after: &ApiKey,
+) -> Result<ApiKey> {
+    write(transaction, after).await?;
+    let subject = before.id.as_str();
+    let told = Change { actor, action, subject, before: Some(before.settings()), after: Some(after.settings()) };
+    audit::write(transaction, told).await?;
+    find(transaction, &before.id, "").await
+}
+
 /// Everything of a key that can change.
 async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
     let providers: Vec<&str> = key.providers.iter().map(|provider| provider.as_str()).collect();
@@ -117,8 +153,11 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
         .rows(
             "update api_keys set
                 name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
-                note = $9, expires_at = $10, revoked_at = $11, allow_passthrough = $12, updated_at = now()
-             where id = $1",
+                note = $9, expires_at = $10, revoked_at = $11, limits = $12, time_zone = $13,
+                allow_passthrough = $14, rotate_every_days = $15, auto_rotate = $16, prefix = $17, rotated_at = $18,
+                updated_at = now()
+             -- It fails here, not in a claim, where the database does not know the zone.
+             where id = $1 and now() at time zone $13 is not null",
             &[
                 (&key.id.as_str(), Type::TEXT),
                 (&key.name, Type::TEXT),
@@ -131,7 +170,13 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
                 (&key.note, Type::TEXT),
                 (&key.expires_at, Type::TIMESTAMPTZ),
                 (&key.revoked_at, Type::TIMESTAMPTZ),
+                (&Json(&key.limits), Type::JSONB),
+                (&key.time_zone, Type::TEXT),
                 (&key.allow_passthrough, Type::BOOL),
+                (&key.rotate_every_days, Type::INT4),
+                (&key.auto_rotate, Type::BOOL),
+                (&key.prefix, Type::TEXT),
+                (&key.rotated_at, Type::TIMESTAMPTZ),
             ],
         )
         .await
@@ -154,6 +199,12 @@ fn key(row: &Row) -> Result<ApiKey> {
         models: row.get("models"),
         allow_passthrough: row.get("allow_passthrough"),
         max_in_flight: row.get("max_in_flight"),
+        limits: row.get::<_, Json<Vec<Limit>>>("limits").0,
+        time_zone: row.get("time_zone"),
+        rotate_every_days: row.get("rotate_every_days"),
+        auto_rotate: row.get("auto_rotate"),
+        rotated_at: row.get("rotated_at"),
+        secret_ends_at: row.get("secret_ends_at"),
         labels: row.get::<_, Json<BTreeMap<String, String>>>("labels").0,
         note: row.get("note"),
         expires_at: row.get("expires_at"),

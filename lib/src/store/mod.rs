@@ -12,6 +12,7 @@ mod prices;
 mod refreshes;
 mod requests;
 mod settle;
+mod standing;
 mod stats;
 mod usage;
 
@@ -36,6 +37,7 @@ pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use requests::{Attempt, Cursor, Filter, Only, RequestRow};
 pub(crate) use requests::{TOKENS, usd};
 pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
+pub use standing::Stands;
 pub use stats::{
     Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
 };
@@ -97,9 +99,9 @@ fn pool_fault(error: PoolError) -> Error {
     }
 }
 
-/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, an operator
-/// at work, read-only, rolled back.
-const NOT_NOW: [&str; 7] = ["08", "28", "3D", "53", "57", "25", "40"];
+/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, a lock that is
+/// not to be had in time, an operator at work, read-only, rolled back.
+const NOT_NOW: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "25", "40"];
 
 /// What a fault of a statement means to whoever asked: a broken constraint is a conflict; everything that says "not now"
 /// is a database that is away; the rest is our own mistake.
@@ -115,6 +117,9 @@ fn fault(error: tokio_postgres::Error) -> Error {
             "this is too much to be answered in a few seconds; ask about a shorter time or for less at once",
         )
         .with_source(error),
+        Some(code) if *code == SqlState::INVALID_PARAMETER_VALUE && error.to_string().contains("time zone") => {
+            Error::invalid("time_zone", "the database does not know this time zone").with_source(error)
+        }
         Some(code) if NOT_NOW.iter().any(|class| code.code().starts_with(class)) => away(error),
         Some(_) => Error::internal(error),
         None => away(error),

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
-use super::{Filter, GroupBy, Store, stats};
+use super::{Filter, GroupBy, Store, requests::usd, stats};
 use crate::error::Result;
 
 /// What one account or key has used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Used {
-    /// Since the day began, in UTC.
+    /// Since the day began: a key's own day, else in UTC.
     pub today: Use,
-    /// Since the month began, in UTC.
+    /// Since the month began, likewise.
     pub month: Use,
     /// When its last request came.
     pub last_used_at: Option<Timestamp>,
@@ -51,18 +51,21 @@ impl Store {
     }
 
     async fn usage_of(&self, per: Per, id: Option<&str>, now: Timestamp) -> Result<BTreeMap<String, Used>> {
-        let (last_used, group) = match per {
-            Per::Account => (LAST_USED[0], GroupBy::Account),
-            Per::Key => (LAST_USED[1], GroupBy::Key),
-        };
-        let id_text = id.map(str::to_owned);
-        let filter = match per {
-            Per::Account => Filter { account: id_text, ..Filter::default() },
-            Per::Key => Filter { key: id_text, ..Filter::default() },
-        };
+        match per {
+            Per::Account => self.usage_of_accounts(id, now).await,
+            Per::Key => {
+                let of = [(&now as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
+                let rows = self.rows(include_str!("key_usage.sql"), &of).await?;
+                Ok(rows.iter().map(|row| (row.get("id"), used(row))).collect())
+            }
+        }
+    }
+
+    async fn usage_of_accounts(&self, id: Option<&str>, now: Timestamp) -> Result<BTreeMap<String, Used>> {
+        let filter = Filter { account: id.map(str::to_owned), ..Filter::default() };
         let mut loan = self.for_reading().await?;
         let reading = stats::begin(&mut loan).await?;
-        let rows = reading.rows(last_used, &[(&id, Type::TEXT)]).await?;
+        let rows = reading.rows(LAST_USED, &[(&id, Type::TEXT)]).await?;
         let mut used: BTreeMap<String, Used> = rows
             .iter()
             .map(|row| (row.get("id"), Used { last_used_at: row.get("last_used_at"), ..Used::default() }))
@@ -70,23 +73,33 @@ impl Store {
         let (day, month) = beginnings(now);
         // What began within the last moments by another instance's clock counts, too.
         let end = now + 1.hour();
-        for (id, today) in stats::uses(&reading, &filter, (day, end), &group).await? {
+        for (id, today) in stats::uses(&reading, &filter, (day, end), &GroupBy::Account).await? {
             used.entry(id).and_modify(|used| used.today = today);
         }
-        for (id, month) in stats::uses(&reading, &filter, (month, end), &group).await? {
+        for (id, month) in stats::uses(&reading, &filter, (month, end), &GroupBy::Account).await? {
             used.entry(id).and_modify(|used| used.month = month);
         }
         Ok(used)
     }
 }
 
-/// When each account or key was last used.
-const LAST_USED: [&str; 2] = [
-    "select h.id, (select max(l.started_at) from ledger l where l.account_id = h.id) as last_used_at
-     from accounts h where $1::text is null or h.id = $1",
-    "select h.id, (select max(l.started_at) from ledger l where l.key_id = h.id) as last_used_at
-     from api_keys h where $1::text is null or h.id = $1",
-];
+/// When each account was last used.
+const LAST_USED: &str = "
+    select h.id, (select max(l.started_at) from ledger l where l.account_id = h.id) as last_used_at
+    from accounts h where $1::text is null or h.id = $1";
+
+fn used(row: &Row) -> Used {
+    let span = |name: &str| {
+        let figure = |what: &str| row.get::<_, i64>(&*[name, what].concat());
+        Use {
+            requests: figure("_requests"),
+            errors: figure("_errors"),
+            tokens: figure("_tokens"),
+            cost_usd: usd(figure("_cost")),
+        }
+    };
+    Used { today: span("today"), month: span("month"), last_used_at: row.get("last_used_at") }
+}
 
 /// When the day and the month began, in UTC.
 fn beginnings(now: Timestamp) -> (Timestamp, Timestamp) {

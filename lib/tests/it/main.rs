@@ -6,11 +6,17 @@ mod support;
 
 mod again;
 mod books;
+mod breaker;
 mod bytes;
+mod code_assist;
 mod database;
 mod failover;
 mod files;
 mod keys;
+mod keys_books;
+mod keys_exact;
+mod keys_limits;
+mod keys_rotation;
 mod limits;
 mod manage;
 mod meters;

@@ -21,8 +21,21 @@ const STAIRCASE: [&[&str]; 9] = [
 ];
 
 /// The ground that every room stands on, and may use.
-const BASE: [&str; 12] =
-    ["background", "batch", "clock", "config", "credential", "error", "http", "id", "random", "seal", "secret", "tls"];
+const BASE: [&str; 13] = [
+    "background",
+    "batch",
+    "clock",
+    "config",
+    "credential",
+    "error",
+    "http",
+    "id",
+    "money",
+    "random",
+    "seal",
+    "secret",
+    "tls",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("lib/ is in the project").to_owned()

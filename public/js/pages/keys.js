@@ -20,8 +20,11 @@ export const title = "keys.title";
 
 const DAY = 86_400;
 
-/** The limits that the form offers, as the API names them: those that this gateway enforces, all of which have words. */
-const LIMITS = ["max_in_flight"];
+/** The limits that the form offers, as the API names them; all of them have words. */
+const LIMITS = [
+  "max_in_flight", "requests_per_minute", "tokens_per_minute", "requests_per_day", "tokens_per_day",
+  "cost_per_day_usd", "cost_per_week_usd", "cost_per_month_usd", "cost_total_usd",
+];
 
 export async function load(api, { query }, signal) {
   const answer = await api.get("/api/keys", { limit: 50, cursor: query.cursor }, signal);
@@ -74,10 +77,17 @@ function spent({ today, month }) {
 
 function limits(row) {
   if (row.limits.length === 0) return h("span", { class: "dim" }, t("keys.unlimited"));
-  return h("ul", { class: "limits" }, row.limits.map(([name, amount, used]) => {
+  const list = h("ul", { class: "limits" }, row.limits.map(([name, amount, used, rolling]) => {
     const shown = name.endsWith("_usd") ? dollars : count;
-    return h("li", null, h("span", { class: "dim" }, `${word("limit", name)} `), used === null ? shown(amount) : `${shown(used)} / ${shown(amount)}`);
+    return h("li", null, h("span", { class: "dim" }, `${rolling ? within(name, rolling) : word("limit", name)} `), used === null ? shown(amount) : `${shown(used)} / ${shown(amount)}`);
   }));
+  return row.warning ? [list, h("span", { class: "sub" }, row.warning)] : list;
+}
+
+// `windows[0].tokens` in words.
+function within(name, { hours, models }) {
+  const what = name.endsWith("requests") ? "keys.within.requests" : name.endsWith("tokens") ? "keys.within.tokens" : "keys.within.usd";
+  return [t(what, { hours }), ...(models ?? [])].join(" ");
 }
 
 function revoke(row, page) {
@@ -108,6 +118,8 @@ function openIssue(page) {
       field("models", t("field.models"), { kind: "list", placeholder: "claude-haiku-* gemini-2.5-*", hint: t("field.models.hint") }),
       field("pool", t("field.pool"), { placeholder: "default", hint: t("keys.hint.pool") }),
       LIMITS.map(limit),
+      field("time_zone", t("field.time_zone"), { placeholder: "Europe/Berlin", hint: t("keys.hint.time_zone") }),
+      field("rotate_every_days", t("field.rotate_every_days"), { kind: "number", min: "1", hint: t("keys.hint.rotate_every_days") }),
       flag("allow_passthrough", t("field.passthrough"), t("keys.hint.passthrough")),
       field("note", t("field.note"))));
   ask({

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 
-import { claude, gemini } from "./cli.mjs";
+import { claude, gemini, geminiWithLogin } from "./cli.mjs";
 import { eventsOf, gapsOf, streamedContent, streamedMessage } from "./streams.mjs";
 
 /** What the fake says when a prompt asks for nothing in particular. */
@@ -57,6 +57,13 @@ export async function geminiUsesATool(gateway, key) {
   assert.match(stdout, /The tool answered: .*FROM THE TOOL/s);
 }
 
+/** `gemini -p "say hi"` as a client of Code Assist, which first asks who it is there and what it may still use. */
+export async function geminiWithLoginSaysHi(gateway, key) {
+  const { code, stdout, stderr } = await geminiWithLogin(gateway, key, "say hi");
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, new RegExp(GREETING));
+}
+
 /** Anthropic's SDK, plain and as a stream. */
 export async function anthropicSdk(gateway, key) {
   const client = new Anthropic({ baseURL: gateway.address, apiKey: key, maxRetries: 0 });
@@ -68,6 +75,24 @@ export async function anthropicSdk(gateway, key) {
   const stream = client.messages.stream(ask);
   assert.equal(await stream.finalText(), GREETING);
   assert.deepEqual((await stream.finalMessage()).usage.output_tokens, message.usage.output_tokens);
+}
+
+/** One message by Anthropic's SDK. */
+export async function anthropicSays(gateway, key) {
+  const client = new Anthropic({ baseURL: gateway.address, apiKey: key, maxRetries: 0 });
+  return client.messages.create({ model: CLAUDE_MODEL, max_tokens: 100, messages: [{ role: "user", content: "say hi" }] });
+}
+
+/** Both command lines give up by themselves, without trying again for minutes, and say why. */
+export async function tellsOfTheSpentBudget(gateway, key) {
+  const [first, second] = await Promise.all([
+    claude(gateway, key, "say hi"),
+    gemini(gateway, key, "say hi", ["-m", GEMINI_MODEL]),
+  ]);
+  for (const { code, stdout, stderr } of [first, second]) {
+    assert.equal(code, 1, stdout + stderr);
+    assert.match(stdout + stderr, /reached its limit of \$0\.000001 in total \(cost_total_usd\)/);
+  }
 }
 
 /** Google's SDK, plain and as a stream. */

@@ -1,11 +1,11 @@
 //! Our "no" to clients of the Messages API.
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, Measure, Reached},
     http::Response,
     id::RequestId,
     protocol::{answer, status},
@@ -36,6 +36,8 @@ fn envelope(error: &Error, request_id: Option<&str>) -> String {
         Kind::NotFound => "not_found_error",
         Kind::Conflict => "conflict_error",
         Kind::TooLarge => "request_too_large",
+        // Claude Code takes it for final and shows the message.
+        Kind::RateLimited if error.is_of_a_budget() => "billing_error",
         Kind::RateLimited => "rate_limit_error",
         Kind::Internal | Kind::Unavailable => "api_error",
     };
@@ -47,7 +49,34 @@ pub(in crate::protocol) fn refusal(error: &Error, id: &RequestId) -> Response {
     let mut response = answer(status(error.kind), error, id, envelope(error, Some(id.as_str())));
     let id = HeaderValue::from_str(id.as_str()).expect("an id is plain text");
     response.headers_mut().insert("request-id", id);
+    if let Some(limit) = &error.limit {
+        name_limit(response.headers_mut(), limit);
+    }
     response
+}
+
+/// The key's own limit, in the names of the API for an account's. Claude Code shows its user only those with `unified` in
+/// them, of which there is none here; for money the API has no name.
+fn name_limit(headers: &mut HeaderMap, limit: &Reached) {
+    let [most, left, reset] = match limit.measure {
+        Measure::Requests => [
+            "anthropic-ratelimit-requests-limit",
+            "anthropic-ratelimit-requests-remaining",
+            "anthropic-ratelimit-requests-reset",
+        ],
+        Measure::Tokens => [
+            "anthropic-ratelimit-tokens-limit",
+            "anthropic-ratelimit-tokens-remaining",
+            "anthropic-ratelimit-tokens-reset",
+        ],
+        Measure::Cost => return,
+    };
+    headers.insert(most, limit.value.into());
+    headers.insert(left, 0.into());
+    if let Some(at) = limit.resets_at {
+        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        headers.insert(reset, HeaderValue::from_str(&at).expect("a time is plain text"));
+    }
 }
 
 /// The event that ends a stream which the upstream left unfinished.
@@ -112,6 +141,27 @@ mod tests {
             let (head, _) = read(Protocol::Anthropic.refusal(Form::Json, &error, &RequestId::from("req_1".to_owned())));
             assert_eq!(head.headers["retry-after"], after);
             assert_eq!(head.headers.get("x-should-retry").map(|value| value.to_str().unwrap()), retry, "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_the_key_is_named_as_an_accounts_is_and_a_spent_budget_is_final() {
+        let id = RequestId::from("req_1".to_owned());
+        let resets_at = jiff::Timestamp::from_second(90).ok();
+        let of = |measure| Error::new(Kind::RateLimited, "why").with_limit(Reached { measure, value: 100, resets_at });
+        for (measure, name, r#type) in [
+            (Measure::Requests, "requests", "rate_limit_error"),
+            (Measure::Tokens, "tokens", "rate_limit_error"),
+            (Measure::Cost, "", "billing_error"),
+        ] {
+            let (head, body) = read(refusal(&of(measure).with_retry_after(Duration::from_secs(90)), &id));
+            assert!(body.contains(&format!(r#""type":"{type}""#)), "{body}");
+            assert_eq!(head.headers["x-should-retry"], "false");
+            let limits = head.headers.iter().filter(|(name, _)| name.as_str().starts_with("anthropic-"));
+            let limits: Vec<_> = limits.map(|(name, value)| (name.to_string(), value.to_str().unwrap())).collect();
+            let expect = [("limit", "100"), ("remaining", "0"), ("reset", "1970-01-01T00:01:30Z")]
+                .map(|(what, value)| (format!("anthropic-ratelimit-{name}-{what}"), value));
+            assert_eq!(limits, if name.is_empty() { Vec::new() } else { expect.to_vec() });
         }
     }
 

@@ -13,6 +13,9 @@ use crate::{
     protocol::{Form, answer, status, whole_seconds},
 };
 
+/// Long enough for every client to give up.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 #[derive(Serialize)]
 struct Envelope {
     error: Fault,
@@ -33,6 +36,8 @@ pub(in crate::protocol) fn refusal(form: Form, error: &Error, id: &RequestId) ->
     let details = match (error.kind, error.retry_after) {
         (Kind::Unauthenticated, _) => Some([unknown_key()]),
         (Kind::RateLimited | Kind::Unavailable, Some(after)) => Some([retry_info(after)]),
+        // A budget that does not reset: without a wait Gemini CLI would try ten times.
+        (Kind::RateLimited, None) if error.limit.is_some() => Some([retry_info(A_DAY)]),
         _ => None,
     };
     let fault = Fault { code: code.as_u16(), message: error.to_string(), status: word(error.kind), details };
@@ -78,7 +83,10 @@ fn retry_info(after: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Protocol, tests::read};
+    use crate::{
+        error::{Measure, Reached},
+        protocol::{Protocol, tests::read},
+    };
 
     fn check(form: Form, error: &Error, code: u16, expect: &str) {
         let (head, body) = read(Protocol::Gemini.refusal(form, error, &RequestId::from("req_1".to_owned())));
@@ -114,6 +122,17 @@ mod tests {
             r#""@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"googleapis.com","reason":"API_KEY_INVALID"}]}}"#
         );
         check(Form::Json, &Error::new(Kind::Unauthenticated, "why"), 400, expect);
+    }
+
+    #[test]
+    fn a_budget_that_does_not_reset_is_not_worth_waiting_for() {
+        let limit = Reached { measure: Measure::Cost, value: 1, resets_at: None };
+        let error = Error::new(Kind::RateLimited, "spent").with_limit(limit);
+        let expect = concat!(
+            r#"{"error":{"code":429,"message":"spent","status":"RESOURCE_EXHAUSTED","details":[{"#,
+            r#""@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"86400s"}]}}"#
+        );
+        check(Form::Json, &error, 429, expect);
     }
 
     #[test]

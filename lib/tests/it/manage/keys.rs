@@ -10,7 +10,10 @@ use crate::{
 };
 
 /// What the contract says a key in an answer has.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 26] = [
+    "allow_passthrough",
+    "auto_rotate",
+    "budget_warning",
     "created_at",
     "expires_at",
     "id",
@@ -25,7 +28,12 @@ const FIELDS: [&str; 18] = [
     "providers",
     "revoked_at",
     "role",
+    "rotate_every_days",
+    "rotated_at",
+    "rotation_due_at",
+    "standing",
     "state",
+    "time_zone",
     "updated_at",
     "usage_month",
     "usage_today",
@@ -41,7 +49,17 @@ async fn a_key_is_shown_in_the_clear_once() {
     let app = App::start().await;
     let full = json!({
         "name": "one", "role": "viewer", "pool": "search", "providers": ["gemini"], "models": ["gemini-2.5-*"],
-        "limits": { "max_in_flight": 3 }, "labels": { "team": "search" }, "note": "mine",
+        "limits": {
+            "max_in_flight": 3, "requests_per_minute": 60, "tokens_per_minute": 100_000, "requests_per_day": 1_000,
+            "tokens_per_day": 5_000_000_000_u64, "cost_per_day_usd": 0.5, "cost_per_week_usd": 2.25,
+            "cost_per_month_usd": 10, "cost_total_usd": 100.000001,
+            "windows": [
+                { "hours": 5, "models": ["claude-opus-*"], "requests": 20, "cost_usd": 1.5 },
+                { "hours": 168, "tokens": 1_000_000 },
+            ],
+        },
+        "time_zone": "Asia/Kathmandu", "allow_passthrough": true, "rotate_every_days": 90, "auto_rotate": true,
+        "labels": { "team": "search" }, "note": "mine",
         "expires_at": "2099-01-31T00:00:00Z",
     });
     let answer = app.instance.operator(Method::POST, "/api/keys", Some(full.clone())).await;
@@ -86,6 +104,29 @@ async fn every_mistake_in_a_key_is_named() {
         (json!({ "name": "x", "limits": { "max_in_flight": 0 } }), "limits.max_in_flight"),
         (json!({ "name": "x", "limits": { "max_in_flight": "3" } }), "limits.max_in_flight"),
         (json!({ "name": "x", "limits": { "requests_per_second": 3 } }), "limits.requests_per_second"),
+        (json!({ "name": "x", "limits": { "requests_per_day": 1.5 } }), "limits.requests_per_day"),
+        (json!({ "name": "x", "limits": { "tokens_per_minute": 0 } }), "limits.tokens_per_minute"),
+        (json!({ "name": "x", "limits": { "cost_per_day_usd": 0 } }), "limits.cost_per_day_usd"),
+        (json!({ "name": "x", "limits": { "cost_total_usd": -1 } }), "limits.cost_total_usd"),
+        (json!({ "name": "x", "limits": { "cost_total_usd": 0.0000001 } }), "limits.cost_total_usd"),
+        (json!({ "name": "x", "limits": { "cost_total_usd": "1" } }), "limits.cost_total_usd"),
+        (json!({ "name": "x", "limits": { "windows": {} } }), "limits.windows"),
+        (json!({ "name": "x", "limits": { "windows": [{ "requests": 1 }] } }), "limits.windows[0].hours"),
+        (json!({ "name": "x", "limits": { "windows": [{ "hours": 5 }] } }), "limits.windows[0].requests"),
+        (
+            json!({ "name": "x", "limits": { "windows": [{ "hours": 5, "requests": 1 }, { "hours": 745, "requests": 1 }] } }),
+            "limits.windows[1].hours",
+        ),
+        (
+            json!({ "name": "x", "limits": { "windows": [{ "hours": 5, "requests": 1, "models": ["{a,b}"] }] } }),
+            "limits.windows[0].models",
+        ),
+        (json!({ "name": "x", "limits": { "windows": [{ "hours": 5, "usd": 1 }] } }), "limits.windows[0].requests"),
+        (json!({ "name": "x", "time_zone": "Mars/Olympus" }), "time_zone"),
+        (json!({ "name": "x", "time_zone": "EST+5" }), "time_zone"),
+        (json!({ "name": "x", "rotate_every_days": 0 }), "rotate_every_days"),
+        (json!({ "name": "x", "auto_rotate": "yes" }), "auto_rotate"),
+        (json!({ "name": "x", "allow_passthrough": 1 }), "allow_passthrough"),
         (json!({ "name": "x", "labels": { "team": 1 } }), "labels"),
         (
             json!({ "name": "x", "labels": (0..9).map(|n| (n.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>() }),
@@ -239,6 +280,6 @@ async fn what_a_key_has_used_is_shown_with_it() {
     assert!(me["last_used_at"].is_string());
     app.database.execute("delete from ledger where id <> 'req_old'").await;
     let shown = app.instance.manage(Method::GET, &format!("/api/keys/{id}"), None).await;
-    assert_eq!(shown["usage_month"]["requests"], 0);
+    assert_eq!(shown["usage_month"], me["usage_month"], "the sums outlive the rows");
     assert!(shown["last_used_at"].is_string(), "it was used, if long ago");
 }

@@ -38,6 +38,11 @@ impl Database {
         format!("postgresql://{user}{}@{address}/{}", password.unwrap_or_default(), self.name())
     }
 
+    /// The same database over a connection of its own.
+    pub(crate) async fn again(&self) -> Self {
+        Self { url: self.url.clone(), client: connect(&self.url).await }
+    }
+
     /// Its name on the server.
     pub(crate) fn name(&self) -> String {
         let config: tokio_postgres::Config = self.url.parse().expect("a test URL");

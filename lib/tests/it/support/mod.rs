@@ -5,6 +5,7 @@ mod bouncer;
 mod chance;
 mod chaos;
 mod database;
+pub(crate) mod keys;
 mod login;
 mod logs;
 mod raw;
