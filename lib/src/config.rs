@@ -32,6 +32,8 @@ pub struct Config {
     pub encryption_keys: Vec<EncryptionKey>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
+    /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
+    pub ledger_retention_days: Option<i32>,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
     /// `PUBLIC_URL`, else what Vercel says of the deployment: the gateway's own address, without a slash at its end.
@@ -169,6 +171,7 @@ impl Config {
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
+            ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             public_url: public_url(env)?,
             cors_origins: origins("CORS_ORIGINS", env.first(&["CORS_ORIGINS"]).unwrap_or_default())?,
@@ -243,6 +246,14 @@ impl EncryptionKey {
             Some(_) => Err(unset(format!("{name} is a sample value; make one with `openssl rand -base64 32`"))),
             None => Err(unset(format!("{name} is not 32 bytes in base64; make one with `openssl rand -base64 32`"))),
         }
+    }
+}
+
+fn retention(env: &Environment) -> Result<Option<i32>> {
+    match env.parse("LEDGER_RETENTION_DAYS", 90)? {
+        0 => Ok(None),
+        days @ 1..=36_500 => Ok(Some(days)),
+        _ => Err(unset("LEDGER_RETENTION_DAYS is a number of days, at most 36500; 0 keeps the ledger for ever")),
     }
 }
 

@@ -48,6 +48,9 @@ fn bad_values_are_refused_by_name() {
         assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
     }
     assert!(refused(("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8")).starts_with("TRUSTED_PROXIES"));
+    for days in ["soon", "-1", "36501"] {
+        assert!(refused(("LEDGER_RETENTION_DAYS", days)).starts_with("LEDGER_RETENTION_DAYS"));
+    }
     assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
     for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
         for name in ["GEMINI_OAUTH_TOKEN_URL", "ANTHROPIC_UPSTREAM", "GEMINI_UPSTREAM", "CODE_ASSIST_UPSTREAM"] {
@@ -84,6 +87,7 @@ fn an_empty_value_is_none() {
 fn the_defaults_hold() {
     let config = Config::read(&complete()).unwrap();
     assert_eq!(config.max_body_bytes, 33_554_432);
+    assert_eq!(config.ledger_retention_days, Some(90));
     assert_eq!(config.migration_url, config.database_url);
     assert!(!config.allow_insecure_upstreams);
     assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");
