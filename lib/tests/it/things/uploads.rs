@@ -78,7 +78,7 @@ async fn an_upload_in_one_piece_is_the_callers_too() {
 /// A13: a name in `Host` is the client's word and stands in no answer; then addresses are paths.
 #[tokio::test]
 async fn a13_a_host_name_is_never_repeated() {
-    let house = House::new().await;
+    let house = House::with(&[("ALLOWED_HOSTS", "evil,evil.example,127.0.0.1.evil.example")]).await;
     let batch = house.batch(&house.alice).await;
     for host in ["evil", "evil.example:80", "127.0.0.1.evil.example"] {
         let mut raw = Raw::connect(house.app.instance.address).await;
