@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 
 use gateway::{
     Background, Error, Kind, Result, Router, Secret,
+    address::Peer,
     config::{Environment, Local, Terminal},
     host::Door,
     http::{collect, full},
@@ -17,6 +18,8 @@ use crate::arguments::Shared;
 
 /// A check of an account may take its fifteen seconds, and a database its time to wake up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A gateway on this machine says within this time that it is one.
+const A_MOMENT: Duration = Duration::from_secs(3);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Larger answers are none of ours.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -87,6 +90,31 @@ impl Api {
         if answer.status.is_success() { Ok(answer.body) } else { Err(self.refusal(&answer)) }
     }
 
+    /// An answer as it comes, piece by piece, however long it is.
+    pub(crate) async fn download(
+        &self,
+        path: &[&str],
+        query: &Query<'_>,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let Way::Network(client) = &self.way else { return Err(Error::internal("nothing is downloaded within")) };
+        let request = client.get(self.url(path, query)?).bearer_auth(self.token.expose());
+        let mut response = request.send().await.map_err(|why| self.away(why))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if !status.is_success() {
+            let body = response.bytes().await.map_err(|why| self.away(why))?;
+            let body = serde_json::from_slice(&body).map_err(|_| self.stranger(status))?;
+            return Err(self.refusal(&Answer { status, headers, body }));
+        }
+        let broken = |why: reqwest::Error| {
+            Error::new(Kind::Unavailable, "the answer broke off: what came is not all").with_source(why.without_url())
+        };
+        while let Some(piece) = response.chunk().await.map_err(broken)? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
     /// An answer, whatever it is.
     pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<Value>) -> Result<Answer> {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
@@ -108,7 +136,10 @@ impl Api {
                     .map_err(Error::internal)?;
                 let router = Router::of(request.uri().path()).ok_or_else(|| Error::internal("no router"))?;
                 let background = Background::new(|work| drop(tokio::spawn(work)));
-                let (head, body) = door.answer(router, background, request).await.into_parts();
+                let (head, body) = door
+                    .answer(router, background, Peer::Socket(IpAddr::from([127, 0, 0, 1])), request)
+                    .await
+                    .into_parts();
                 (head.status, head.headers, collect(body, LARGEST_ANSWER).await?)
             }
         };
@@ -211,7 +242,8 @@ impl Pages<'_> {
 /// token.
 pub(crate) async fn gateway_here(local: &Local) -> Option<String> {
     let api = Api { way: Way::Network(client().ok()?), base: here(local).ok()?, token: Secret::new("none") };
-    let answer = api.ask(Method::GET, api.url(&["health"], &[]).ok()?, None).await.ok()?;
+    let asking = api.ask(Method::GET, api.url(&["health"], &[]).ok()?, None);
+    let answer = tokio::time::timeout(A_MOMENT, asking).await.ok()?.ok()?;
     let not_set_up = answer.body["error"]["type"] == "unavailable";
     answer.body["version"].as_str().map(str::to_owned).or_else(|| not_set_up.then(|| "not set up".to_owned()))
 }
@@ -223,7 +255,8 @@ fn client() -> Result<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("llm-gateway/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
-        .timeout(PATIENCE);
+        // An answer may be long, but not silent for long.
+        .read_timeout(PATIENCE);
     client.build().map_err(Error::internal)
 }
 

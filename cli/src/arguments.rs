@@ -75,6 +75,10 @@ pub(crate) enum Command {
     /// Single requests: the ledger, row by row
     Requests(Requests),
     Replay(Replay),
+    /// Seal every credential with `ENCRYPTION_KEY`, those of `ENCRYPTION_KEY_PREVIOUS` too
+    ///
+    /// It may be broken off and repeated; the gateway goes on serving meanwhile.
+    RotateEncryption,
     /// Look for what is wrong, and say how to mend it
     ///
     /// Checks the configuration, the database (version, schema, clock, latency), the port, the files under .data/ and each

@@ -16,6 +16,7 @@ mod out;
 mod progress;
 mod replay;
 mod requests;
+mod rotate_encryption;
 mod serve;
 mod show;
 mod stats;
@@ -65,6 +66,7 @@ async fn obey(arguments: Arguments, env: &Environment) -> Result<ExitCode> {
         Command::Stats(command) => command.run(&api()?, &out).await,
         Command::Requests(command) => command.run(&api()?, &out).await,
         Command::Replay(command) => return command.run(env, &out).await,
+        Command::RotateEncryption => rotate_encryption::run(env, &out).await,
         Command::Doctor => return doctor::run(&shared, env, &out).await,
         Command::Completions { shell } => out.raw(&arguments::completions(shell)),
     };

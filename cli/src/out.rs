@@ -80,6 +80,11 @@ impl Out {
         self.raw(&(pretty(value)? + "\n"))
     }
 
+    /// A piece of a file.
+    pub(crate) fn bytes(&self, piece: &[u8]) -> Result<()> {
+        io::stdout().lock().write_all(piece).map_err(Error::internal)
+    }
+
     /// Text as it is: made by one of the above, or by ourselves alone.
     pub(crate) fn raw(&self, text: &str) -> Result<()> {
         say(text)

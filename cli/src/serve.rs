@@ -21,11 +21,12 @@ pub(crate) fn is_all_that_is_asked() -> bool {
 pub(crate) async fn run(env: &Environment) -> Result<()> {
     log_to_stderr(env);
     let local = Local::read(env)?;
-    let listener = TcpListener::bind((local.host, local.port)).await.map_err(|source| {
-        Error::new(Kind::Unavailable, format!("cannot listen on {}:{}", local.host, local.port)).with_source(source)
+    let (host, port) = (local.host, local.port);
+    let listener = TcpListener::bind((host, port)).await.map_err(|source| {
+        Error::new(Kind::Unavailable, format!("cannot listen on {host}:{port}")).with_source(source)
     })?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let server = Server::new(Door::open(env), local.public_dir);
+    let server = Server::new(Door::open(env), local);
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     crate::out::say(&format!("llm-gateway listening on http://{address}\n"))?;
     server

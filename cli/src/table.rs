@@ -114,7 +114,7 @@ mod tests {
         let mut table = Table::new(&columns);
         table.add(&json!({ "name": "日本", "cost": 5 }));
         table.add(&json!({ "name": "a\u{1b}[31m", "cost": 12345 }));
-        assert_eq!(table.render(false), "NAME         COST  NOTE\n日本            5\na\\u{1b}[31m  12345\n");
+        assert_eq!(table.render(false), "NAME          COST  NOTE\n日本             5\na\\u{1b}[31m  12345\n");
         assert!(table.render(true).contains("\u{1b}[32m12345\u{1b}[0m"));
         assert_eq!(Table::new(&columns).render(false), "none\n");
     }

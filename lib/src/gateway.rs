@@ -1,10 +1,14 @@
 //! What a process owns, and what a request is given.
 
+mod failing;
 mod renewals;
+mod reseal;
+mod sign_ins;
 mod snapshot;
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -20,13 +24,15 @@ use crate::{
     error::Result,
     id::AccountId,
     pool::Account,
-    protocol::Provider,
+    protocol::{Api, Provider},
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
 };
 
+use failing::Failing;
 pub(crate) use renewals::{Renewals, Renewed, Unable};
+pub use reseal::Resealed;
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
 
@@ -45,7 +51,9 @@ pub struct Gateway {
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
     pub(crate) renewals: Renewals,
+    pub(crate) failing: Failing,
     sealer: Sealer,
+    shut: sign_ins::Shut,
     snapshot: Remembered<Snapshot>,
     kept_up: Mutex<Option<Instant>>,
     turns: AtomicUsize,
@@ -59,6 +67,8 @@ pub struct Context {
     pub gateway: Arc<Gateway>,
     /// Keeps work alive beyond the response.
     pub background: Background,
+    /// The caller's address; `None` where the platform does not say.
+    pub from: Option<IpAddr>,
 }
 
 impl Gateway {
@@ -66,8 +76,10 @@ impl Gateway {
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             store: Store::new(&config)?,
-            upstream: Upstream::new(),
+            upstream: Upstream::new(config.allow_insecure_upstreams),
             renewals: Renewals::default(),
+            failing: Failing::default(),
+            shut: sign_ins::Shut::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
             kept_up: Mutex::default(),
@@ -90,21 +102,16 @@ impl Gateway {
 
     /// Where an account's requests go.
     pub(crate) fn base_url<'a>(&'a self, account: &'a Account) -> &'a str {
-        let upstreams = &self.config.upstreams;
-        let own = match account.provider {
-            Provider::Anthropic => &upstreams.anthropic,
-            Provider::Gemini => &upstreams.gemini,
-        };
-        account.base_url.as_deref().unwrap_or(own.as_str())
+        account.base_url.as_deref().unwrap_or_else(|| self.own_upstream(account.api()))
     }
 
-    /// Where a call goes that comes with its caller's own login.
-    pub(crate) fn own_upstream(&self, provider: Provider, path: &str) -> &str {
+    /// Where an API is, also for a call that comes with its caller's own login.
+    pub(crate) fn own_upstream(&self, api: Api) -> &str {
         let upstreams = &self.config.upstreams;
-        let own = match provider {
-            Provider::Anthropic => &upstreams.anthropic,
-            Provider::Gemini if path.starts_with("/v1internal") => &upstreams.code_assist,
-            Provider::Gemini => &upstreams.gemini,
+        let own = match api {
+            Api::Anthropic => &upstreams.anthropic,
+            Api::Gemini => &upstreams.gemini,
+            Api::CodeAssist => &upstreams.code_assist,
         };
         own.as_str()
     }

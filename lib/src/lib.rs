@@ -9,6 +9,7 @@ mod routes;
 mod upstream;
 
 pub mod access;
+pub mod address;
 pub mod background;
 pub mod batch;
 pub mod clock;

@@ -32,8 +32,10 @@ pub(crate) struct Settings {
     /// Requests under way at once
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     max_in_flight: Option<Value>,
+    /// Requests in any 60 seconds
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     requests_per_minute: Option<Value>,
+    /// Tokens in any 60 seconds
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     tokens_per_minute: Option<Value>,
     /// A model that it serves, * and ? stand for others; may be repeated; all
@@ -45,6 +47,7 @@ pub(crate) struct Settings {
     /// Whether it may go on into extra paid use
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     use_paid_overage: Option<bool>,
+    /// A note, for people
     #[arg(long)]
     note: Option<String>,
     /// Further fields of the management API, as a JSON object in a file; `-` reads standard input

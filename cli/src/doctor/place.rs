@@ -1,11 +1,6 @@
 //! Where a gateway runs: its port, and the files beside it.
 
-use std::{
-    fs, io,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{fs, io, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
 
 use gateway::config::{Environment, Local};
 

@@ -26,20 +26,28 @@ pub(crate) struct Settings {
     /// Requests under way at once
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     max_in_flight: Option<Value>,
+    /// Requests in any 60 seconds
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     requests_per_minute: Option<Value>,
+    /// Tokens in any 60 seconds
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     tokens_per_minute: Option<Value>,
+    /// Requests in a day
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     requests_per_day: Option<Value>,
+    /// Tokens in a day
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     tokens_per_day: Option<Value>,
+    /// Dollars in a day
     #[arg(long, value_name = "USD", value_parser = number_or_none)]
     cost_per_day: Option<Value>,
+    /// Dollars in a week, from Monday on
     #[arg(long, value_name = "USD", value_parser = number_or_none)]
     cost_per_week: Option<Value>,
+    /// Dollars in a month
     #[arg(long, value_name = "USD", value_parser = number_or_none)]
     cost_per_month: Option<Value>,
+    /// Dollars in its whole life
     #[arg(long, value_name = "USD", value_parser = number_or_none)]
     cost_total: Option<Value>,
     /// When its days, weeks and months begin, such as Europe/Berlin; UTC
@@ -63,6 +71,7 @@ pub(crate) struct Settings {
     /// Whether its holder may be served by a login of their own
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_passthrough: Option<bool>,
+    /// A note, for people
     #[arg(long)]
     note: Option<String>,
     /// Further fields of the management API, as a JSON object in a file; `-` reads standard input

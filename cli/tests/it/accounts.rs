@@ -10,7 +10,7 @@ const CLAUDE: &str = r#"{ "claudeAiOauth": { "accessToken": "sk-ant-oat01-a", "r
 const GEMINI: &str = r#"{ "access_token": "ya29.a", "refresh_token": "1//r", "expiry_date": 4100000000000,
     "token_type": "Bearer" }"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_added_checked_changed_paused_and_removed() {
     let site = Site::start().await;
     let added = site.account("team-1", "sk-ant-one-0123456789\n");
@@ -29,7 +29,10 @@ async fn an_account_is_added_checked_changed_paused_and_removed() {
         assert_eq!(changed[field], expect, "{field}");
     }
     let table = site.run(&["accounts", "list"]).good();
-    assert!(table.starts_with("NAME    ID") && table.contains("\nteam-1  acc_") && table.contains("  ready"), "{table}");
+    assert!(
+        table.starts_with("NAME    ID") && table.contains("\nteam-1  acc_") && table.contains("  ready"),
+        "{table}"
+    );
     assert_eq!(site.json(&["accounts", "list", "--state", "paused"]), json!([]));
 
     assert!(site.run(&["accounts", "pause", "team-1"]).good().ends_with("is now paused\n"));
@@ -44,7 +47,7 @@ async fn an_account_is_added_checked_changed_paused_and_removed() {
     assert!(site.run(&["accounts", "show", "team-1"]).bad(5).contains("no account named team-1"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_that_fails_is_an_exit_code_and_a_new_credential_mends_it() {
     let site = Site::start().await;
     site.account("good", "sk-ant-good-0123456789");
@@ -61,7 +64,7 @@ async fn a_check_that_fails_is_an_exit_code_and_a_new_credential_mends_it() {
     assert!(site.run(&["accounts", "check", "bad"]).good().contains("ok"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_login_files_are_imported() {
     let site = Site::start().await;
     let claude = site.folder.write("credentials.json", CLAUDE);
@@ -76,7 +79,7 @@ async fn both_login_files_are_imported() {
     assert!(site.run_with(&["accounts", "import", "x", "-"], "{}").bad(1).contains("neither"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_may_be_whatever_the_api_takes_and_is_never_shown() {
     let site = Site::start().await;
     let login = json!({ "kind": "oauth", "access_token": "sk-ant-oat01-hunter2-hunter2", "expires_at": "2099-01-01T00:00:00Z" });
@@ -88,5 +91,7 @@ async fn a_credential_may_be_whatever_the_api_takes_and_is_never_shown() {
     for arguments in [&["accounts", "list", "--json"][..], &["accounts", "show", "login"]] {
         assert!(!site.run(arguments).good().contains("hunter2-h"));
     }
-    assert!(site.run_with(&["accounts", "add", "x", "--provider", "anthropic"], "").bad(1).contains("API key is empty"));
+    assert!(
+        site.run_with(&["accounts", "add", "x", "--provider", "anthropic"], "").bad(1).contains("API key is empty")
+    );
 }

@@ -48,7 +48,8 @@ impl Patient {
         assert_eq!(done.code, 1, "{check} {found}: {}{}", done.out, done.err);
         let told: Value = serde_json::from_str(&done.out).unwrap();
         assert_eq!(told["ok"], false);
-        let faults: Vec<_> = told["findings"].as_array().unwrap().iter().filter(|one| one["grade"] == "fault").collect();
+        let faults: Vec<_> =
+            told["findings"].as_array().unwrap().iter().filter(|one| one["grade"] == "fault").collect();
         let [fault] = faults.as_slice() else { panic!("{check} {found}: {told:#}") };
         assert_eq!(fault["check"], check, "{fault}");
         assert!(fault["found"].as_str().unwrap().contains(found), "{found}: {fault}");
@@ -66,7 +67,7 @@ async fn migrated() -> Database {
     database
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_gateway_has_no_fault() {
     let site = Site::start().await;
     site.account("team-1", "sk-ant-one-0123456789");
@@ -80,7 +81,7 @@ async fn a_sound_gateway_has_no_fault() {
     assert!(!told.contains('\u{1b}') && !told.contains("note "), "{told}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_the_configuration() {
     let database = migrated().await;
     for (name, value, found, cure) in [
@@ -90,6 +91,7 @@ async fn faults_of_the_configuration() {
         ("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "sample", "openssl rand -base64 32"),
         ("MAX_BODY_BYTES", "32MB", "MAX_BODY_BYTES", "33554432"),
         ("MAX_BODY_BYTES", "1024", "longer conversations", "33554432"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "TRUSTED_PROXIES", "10.0.0.0/8"),
         ("PASSTHROUGH_PATHS", "/v1/[", "PASSTHROUGH_PATHS", "globs"),
         ("ANTHROPIC_UPSTREAM", "not a url", "ANTHROPIC_UPSTREAM", ".env.example"),
     ] {
@@ -100,15 +102,19 @@ async fn faults_of_the_configuration() {
     Patient::on(&database.url).with("PORT", "99999").has(("port", "PORT", "65535"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_the_place() {
     let database = migrated().await;
-    // What listens there is no gateway.
-    let port = refusing().await.port().to_string();
+    // What listens there is no gateway: it hangs up.
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    tokio::spawn(async move { while taken.accept().await.is_ok() {} });
     Patient::on(&database.url).with("PORT", &port).has(("port", "another program", "PORT="));
     // An address for documentation: no machine has it.
     Patient::on(&database.url).with("HOST", "192.0.2.1").has(("port", "192.0.2.1", "0.0.0.0"));
-    for (file, rights, cure) in [(".data", 0o755, "chmod 700 .data"), (".data/admin-token", 0o644, "chmod 600 .data/admin-token")] {
+    for (file, rights, cure) in
+        [(".data", 0o755, "chmod 700 .data"), (".data/admin-token", 0o644, "chmod 600 .data/admin-token")]
+    {
         let patient = Patient::on(&database.url);
         patient.folder.write(".data/admin-token", "kept");
         for (path, sound) in [(".data", 0o700), (".data/admin-token", 0o600)] {
@@ -119,7 +125,7 @@ async fn faults_of_the_place() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_where_a_gateway_serves_is_no_fault() {
     let site = Site::start().await;
     let port = site.url.rsplit(':').next().unwrap();
@@ -127,10 +133,14 @@ async fn a_port_where_a_gateway_serves_is_no_fault() {
     assert!(told.contains("a gateway (version "), "{told}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_the_database() {
     let database = migrated().await;
-    Patient::on("postgresql://gateway:hunter2@127.0.0.1:1/gateway").has(("database", "nothing answers", "Start the database"));
+    Patient::on("postgresql://gateway:hunter2@127.0.0.1:1/gateway").has((
+        "database",
+        "nothing answers",
+        "Start the database",
+    ));
     Patient::on("mysql://gateway:hunter2@db/gateway").has(("database", "not a PostgreSQL URL", "postgresql://USER"));
     let name = |url: &str| url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
     let nowhere = database.url.replace(&name(&database.url), "no_such_database");
@@ -140,7 +150,7 @@ async fn faults_of_the_database() {
     Patient::on(&reads).has(("database", "only reads", "primary"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_password() {
     let url = format!("postgresql://gateway:hunter2@{}/gateway", refusing().await);
     Patient::on(&url).has(("database", "the user or the password is refused", "%40"));
@@ -175,7 +185,7 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_off() {
     let database = migrated().await;
     let ahead = "create schema skewed; create function skewed.clock_timestamp() returns timestamptz language sql as
@@ -185,12 +195,15 @@ async fn a_clock_that_is_off() {
     Patient::on(&url).has(("clock", "3600.0 s ahead", "NTP"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schema_of_another_version() {
     let database = migrated().await;
     database.client.batch_execute("insert into schema_migrations values (9999, 'of the future')").await.unwrap();
     let told = Patient::on(&database.url).examined(&[]).good();
-    assert!(told.contains("note   schema") && told.contains("newer than") && told.contains("Upgrade this program"), "{told}");
+    assert!(
+        told.contains("note   schema") && told.contains("newer than") && told.contains("Upgrade this program"),
+        "{told}"
+    );
     let behind = "delete from schema_migrations where version > 3";
     database.client.batch_execute(behind).await.unwrap();
     Patient::on(&database.url).has(("schema", "at version 3, behind", "llm-gateway migrate"));
@@ -201,7 +214,7 @@ async fn a_schema_of_another_version() {
     assert!(told.contains("the database is empty") && told.contains("llm-gateway migrate"), "{told}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_accounts() {
     let site = Site::start().await;
     site.key("maya");
@@ -211,7 +224,8 @@ async fn faults_of_accounts() {
 
     let account = site.account("team-1", "sk-ant-one-0123456789");
     let id = account["id"].as_str().unwrap();
-    let other_key = Patient::on(&site.database.url).with("ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=");
+    let other_key =
+        Patient::on(&site.database.url).with("ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=");
     other_key.has(("account", "ENCRYPTION_KEY does not open", "ENCRYPTION_KEY_PREVIOUS"));
 
     site.run(&["accounts", "set", "team-1", "--base-url", "http://127.0.0.1:1"]).good();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::{ADMIN_TOKEN, Database, Folder, Site, program, run, settings};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_and_its_token_are_named_in_several_ways() {
     let site = Site::start().await;
     site.key("maya");
@@ -34,7 +34,7 @@ async fn a_gateway_and_its_token_are_named_in_several_ways() {
     assert!(list(&[("ADMIN_TOKEN", "wrong")], &["--url", &site.url], "").bad(4).contains("not valid"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_may_read_and_change_nothing() {
     let site = Site::start().await;
     let secret = site.run(&["keys", "issue", "viewer", "--role", "viewer"]).good();
@@ -46,7 +46,7 @@ async fn a_viewer_may_read_and_change_nothing() {
     viewer(&["keys", "issue", "x"]).bad(4);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_doctor_tells_what_it_can_from_afar() {
     let site = Site::start().await;
     site.account("team-1", "sk-ant-one-0123456789");
@@ -61,18 +61,23 @@ async fn a_doctor_tells_what_it_can_from_afar() {
     };
     let fault = |(code, told): (i32, Value), found: &str, cure: &str| {
         assert_eq!(code, 1, "{told}");
-        let faults: Vec<_> = told["findings"].as_array().unwrap().iter().filter(|one| one["grade"] == "fault").collect();
+        let faults: Vec<_> =
+            told["findings"].as_array().unwrap().iter().filter(|one| one["grade"] == "fault").collect();
         let [fault] = faults.as_slice() else { panic!("{told:#}") };
         assert!(fault["found"].as_str().unwrap().contains(found), "{fault}");
         assert!(fault["cure"].as_str().unwrap().contains(cure), "{fault}");
     };
     let wrong_token = examined(&[("GATEWAY_URL", &site.url), ("ADMIN_TOKEN", "wrong")]);
     fault(wrong_token, "not valid", "ADMIN_TOKEN that the gateway runs with");
-    fault(examined(&[("GATEWAY_URL", "http://127.0.0.1:1"), ("ADMIN_TOKEN", "x")]), "cannot be reached", "Check the URL");
+    fault(
+        examined(&[("GATEWAY_URL", "http://127.0.0.1:1"), ("ADMIN_TOKEN", "x")]),
+        "cannot be reached",
+        "Check the URL",
+    );
     fault(examined(&[("GATEWAY_URL", &site.fake.url()), ("ADMIN_TOKEN", "x")]), "gateway", "Check the URL");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_not_set_up_says_so_from_afar() {
     let database = Database::create().await;
     let mut variables = settings(&database.url);

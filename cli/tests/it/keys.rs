@@ -4,13 +4,32 @@ use serde_json::json;
 
 use crate::support::Site;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_issued_shown_changed_rotated_and_revoked() {
     let site = Site::start().await;
     let issued = site.run(&[
-        "keys", "issue", "maya", "--role", "member", "--model", "claude-*", "--cost-per-day", "5.25", "--max-in-flight", "4",
-        "--label", "team=search", "--expires-in", "90d", "--rotate-every-days", "90", "--auto-rotate", "--note", "laptop",
-        "--time-zone", "Europe/Berlin",
+        "keys",
+        "issue",
+        "maya",
+        "--role",
+        "member",
+        "--model",
+        "claude-*",
+        "--cost-per-day",
+        "5.25",
+        "--max-in-flight",
+        "4",
+        "--label",
+        "team=search",
+        "--expires-in",
+        "90d",
+        "--rotate-every-days",
+        "90",
+        "--auto-rotate",
+        "--note",
+        "laptop",
+        "--time-zone",
+        "Europe/Berlin",
     ]);
     // The secret alone is on standard output; the rest is said beside it.
     assert!(issued.err.contains("issued maya (key_") && issued.err.contains("only time"), "{}", issued.err);
@@ -27,11 +46,24 @@ async fn a_key_is_issued_shown_changed_rotated_and_revoked() {
     assert!(shown.contains("limits.cost_per_day_usd  5.25") && !shown.contains('{'), "{shown}");
 
     let changed = site.json(&[
-        "keys", "set", "maya", "--cost-per-day", "none", "--requests-per-minute", "60", "--model", "none", "--name", "maya-2",
+        "keys",
+        "set",
+        "maya",
+        "--cost-per-day",
+        "none",
+        "--requests-per-minute",
+        "60",
+        "--model",
+        "none",
+        "--name",
+        "maya-2",
         "--auto-rotate=false",
     ]);
     assert_eq!(changed["limits"], json!({ "max_in_flight": 4, "requests_per_minute": 60 }));
-    assert_eq!((&changed["models"], &changed["name"], &changed["auto_rotate"]), (&json!([]), &json!("maya-2"), &json!(false)));
+    assert_eq!(
+        (&changed["models"], &changed["name"], &changed["auto_rotate"]),
+        (&json!([]), &json!("maya-2"), &json!(false))
+    );
 
     let rotated = site.run(&["keys", "rotate", "maya-2", "--grace", "30m"]);
     assert!(rotated.err.contains("the old secret ends at 20"), "{}", rotated.err);
@@ -45,7 +77,7 @@ async fn a_key_is_issued_shown_changed_rotated_and_revoked() {
     assert_eq!(site.json(&["keys", "show", id])["state"], "revoked");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_listed_for_people_and_for_scripts() {
     let site = Site::start().await;
     assert_eq!(site.run(&["keys", "list"]).good(), "none\n");
@@ -55,7 +87,10 @@ async fn keys_are_listed_for_people_and_for_scripts() {
     site.run(&["keys", "revoke", "one", "-y"]).good();
     let table = site.run(&["keys", "list"]).good();
     let lines: Vec<_> = table.lines().collect();
-    assert!(lines[0].starts_with("NAME  ID") && lines[1].starts_with("two   key_") && lines[2].starts_with("one   key_"), "{table}");
+    assert!(
+        lines[0].starts_with("NAME  ID") && lines[1].starts_with("two   key_") && lines[2].starts_with("one   key_"),
+        "{table}"
+    );
     assert!(!table.contains('\u{1b}'), "no colours where nobody watches");
     let names = |list: serde_json::Value| -> Vec<_> {
         list.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned()).collect()
@@ -72,7 +107,7 @@ async fn keys_are_listed_for_people_and_for_scripts() {
     assert!(site.run(&["keys", "show", "key_nobody"]).bad(5).contains("key_nobody"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_option_is_for_comes_from_a_file() {
     let site = Site::start().await;
     let fields = json!({ "limits": { "windows": [{ "hours": 5, "models": ["claude-opus-*"], "cost_usd": 10 }] } });
@@ -87,7 +122,7 @@ async fn what_no_option_is_for_comes_from_a_file() {
 }
 
 /// C10: what somebody named a key cannot steer the terminal of whoever lists it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_characters_in_names_are_inert() {
     let site = Site::start().await;
     let name = "evil\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gnp";

@@ -33,7 +33,7 @@ fn logged(row: &Value) -> String {
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_a_log_are_written_once_and_sums_follow() {
     let database = migrated().await;
     let ids: Vec<_> = (0..250).map(|number| format!("req_{number:03}")).collect();
@@ -57,7 +57,7 @@ async fn rows_of_a_log_are_written_once_and_sums_follow() {
     assert_eq!((database.number("select sum(cost_micros) from ledger").await, database.number(sums).await), before);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_was_given_up_as_lost_is_put_right() {
     let database = migrated().await;
     let lost = row("req_1", "lost").to_string().replace('\'', "''");
@@ -70,7 +70,7 @@ async fn a_row_that_was_given_up_as_lost_is_put_right() {
     assert_eq!(database.number("select count(*) from ledger").await, 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_or_written_is_named_and_the_rest_is_written() {
     let database = migrated().await;
     let cut = logged(&row("req_cut", "completed"));
@@ -84,7 +84,7 @@ async fn what_cannot_be_read_or_written_is_named_and_the_rest_is_written() {
     assert_eq!(told, json!({ "lines": 3, "written": 1, "present": 0, "refused": 2 }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_not_ready_is_not_written_to() {
     let database = Database::create().await;
     assert!(replay(&database, "-", "").bad(1).contains("llm-gateway migrate"));

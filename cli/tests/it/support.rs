@@ -32,7 +32,11 @@ pub(crate) struct Done {
 impl From<Output> for Done {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
-        Self { code: output.status.code().expect("it ended by itself"), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code().expect("it ended by itself"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }
 
@@ -175,7 +179,8 @@ impl Site {
             "model": "claude-sonnet-4-5", "max_tokens": 100,
             "messages": [{ "role": "user", "content": format!("[[say {say}]]") }],
         });
-        let client = reqwest::Client::builder().build();
+        let tls = gateway::tls::client_config(gateway::tls::web_roots());
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build();
         let request = client.expect("a client").post(format!("{}/v1/messages", self.url));
         let request = request.header("x-api-key", key).header("anthropic-version", "2023-06-01").body(body.to_string());
         let answer = request.send().await.expect("an answer");

@@ -9,10 +9,23 @@ fn said(arguments: &[&str]) -> Done {
 #[test]
 fn help_has_examples_and_explains_codes_and_variables() {
     let help = said(&["--help"]).good();
-    for part in ["serve", "replay", "doctor", "Exit codes:", "GATEWAY_URL", "ADMIN_TOKEN", "Examples:", "--json", "--url", "--token"] {
+    for part in [
+        "serve",
+        "replay",
+        "doctor",
+        "Exit codes:",
+        "GATEWAY_URL",
+        "ADMIN_TOKEN",
+        "Examples:",
+        "--json",
+        "--url",
+        "--token",
+    ] {
         assert!(help.contains(part), "{part}: {help}");
     }
-    for command in [&["keys", "issue"][..], &["accounts", "add"], &["accounts", "import"], &["requests"], &["stats"], &["replay"]] {
+    for command in
+        [&["keys", "issue"][..], &["accounts", "add"], &["accounts", "import"], &["requests"], &["stats"], &["replay"]]
+    {
         let help = said(&[command, &["--help"]].concat()).good();
         assert!(help.contains("Examples:\n  llm-gateway "), "{command:?}: {help}");
     }
@@ -23,19 +36,23 @@ fn help_has_examples_and_explains_codes_and_variables() {
 #[test]
 fn the_version_tells_schema_and_commit() {
     let version = said(&["--version"]).good();
-    let expect = format!("llm-gateway {} (schema {}, commit ", env!("CARGO_PKG_VERSION"), gateway::store::LATEST_SCHEMA);
+    let expect =
+        format!("llm-gateway {} (schema {}, commit ", env!("CARGO_PKG_VERSION"), gateway::store::LATEST_SCHEMA);
     assert!(version.starts_with(&expect), "{version}");
 }
 
 #[test]
 fn each_shell_gets_its_completions() {
-    for (shell, part) in [("bash", "complete -F"), ("zsh", "#compdef llm-gateway"), ("fish", "complete -c llm-gateway")] {
+    for (shell, part) in [("bash", "complete -F"), ("zsh", "#compdef llm-gateway"), ("fish", "complete -c llm-gateway")]
+    {
         let script = said(&["completions", shell]).good();
         assert!(script.contains(part) && script.contains("rotate") && script.contains("doctor"), "{shell}");
     }
     let folder = Folder::new();
     let script = folder.write("llm-gateway.bash", &said(&["completions", "bash"]).good());
-    let asked = format!("source {script}; COMP_WORDS=(llm-gateway acc) COMP_CWORD=1; _llm-gateway llm-gateway acc llm-gateway; echo ${{COMPREPLY[@]}}");
+    let asked = format!(
+        "source {script}; COMP_WORDS=(llm-gateway acc) COMP_CWORD=1; _llm__gateway llm-gateway acc llm-gateway; echo ${{COMPREPLY[@]}}"
+    );
     let mut bash = std::process::Command::new("bash");
     bash.args(["--norc", "-c", &asked]);
     assert_eq!(run(bash, "").good().trim(), "accounts");
@@ -72,7 +89,9 @@ fn what_keeps_a_command_from_working_is_said() {
     assert!(said.contains("http://127.0.0.1:1/") && said.contains("`llm-gateway serve` starts it"), "{said}");
     let said = told(&[("PORT", "0"), ("ADMIN_TOKEN", "x")], &["keys", "list"], 1);
     assert!(said.contains("--url"), "{said}");
-    for url in ["your-gateway.example", "ftp://gateway.example", "https://user:pw@gateway.example", "https://g.example/?x=1"] {
+    for url in
+        ["your-gateway.example", "ftp://gateway.example", "https://user:pw@gateway.example", "https://g.example/?x=1"]
+    {
         let said = told(&[("ADMIN_TOKEN", "x")], &["keys", "list", "--url", url], 1);
         assert!(said.contains("the gateway's URL"), "{url}: {said}");
     }

@@ -1,9 +1,13 @@
 //! What an instance does beside the requests it serves, since nobody else will: no schedule runs more often than daily.
 
-use super::check::check;
+use super::{check::check, quota};
 use crate::gateway::Context;
 
-/// Looks, when it is time to, for requests whose instance died and for an account whose check is due.
+/// Hours that one round rolls up. There is one to do each hour, and more only after a rest or a first start.
+const HOURS_A_ROUND: u32 = 24;
+
+/// Looks, when it is time to, for requests whose instance died and for an account whose check is due, for a quota that
+/// only speaks when it is asked, and after the ledger.
 pub(super) fn keep_up(cx: &Context) {
     if !cx.gateway.is_time_for_upkeep() {
         return;
@@ -15,14 +19,41 @@ pub(super) fn keep_up(cx: &Context) {
             Ok(lost) => tracing::warn!(lost, "requests of an instance that died were recorded as lost"),
             Err(error) => tracing::debug!(%error, "lost requests could not be looked for"),
         }
+        keep_ledger(&beside).await;
         let checked = match beside.gateway.store.due_check().await {
-            Ok(Some(account)) => check(&beside, &account).await.map(|finding| (account.id, finding.ok)),
-            Ok(None) => return,
+            Ok(Some(account)) => check(&beside, &account).await.map(|finding| Some((account.id, finding.ok))),
+            Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         match checked {
-            Ok((account, well)) => tracing::info!(%account, well, "an account was checked"),
+            Ok(None) => {}
+            Ok(Some((account, well))) => tracing::info!(%account, well, "an account was checked"),
             Err(error) => tracing::debug!(%error, "a due check could not be made"),
         }
+        let asked = match beside.gateway.store.due_quota().await {
+            Ok(Some(account)) => quota::ask(&beside, &account).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = asked {
+            tracing::debug!(%error, "a quota could not be asked for");
+        }
     });
+}
+
+/// Rolls up the hours that are over, and drops what is too old to be kept.
+async fn keep_ledger(cx: &Context) {
+    for _ in 0..HOURS_A_ROUND {
+        match cx.gateway.store.roll_up().await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return tracing::warn!(%error, "the ledger could not be rolled up"),
+        }
+    }
+    let Some(days) = cx.gateway.config.ledger_retention_days else { return };
+    match cx.gateway.store.drop_old_partition(days).await {
+        Ok(Some(partition)) => tracing::info!(partition, days, "a week of the ledger was too old to be kept"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "what is too old in the ledger could not be dropped"),
+    }
 }

@@ -13,8 +13,11 @@ mod prices;
 mod refreshes;
 mod replay;
 mod requests;
+mod reseal;
 mod settle;
+mod sign_ins;
 mod standing;
+mod stats;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -31,14 +34,20 @@ use crate::{
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
+pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use examine::{Examined, OLDEST_SERVER, Unfit, examine};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate, migrate_aloud};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use replay::{Replay, Replayed, Unsettled};
-pub use requests::{Attempt, Cursor, Filter, RequestRow, Summary};
+pub use requests::{Attempt, Cursor, Filter, Only, RequestRow};
+pub(crate) use requests::{TOKENS, usd};
 pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
 pub use standing::Stands;
+pub use stats::{
+    Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
+};
+pub(crate) use stats::{points, ratio};
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.
@@ -76,6 +85,10 @@ impl Store {
     async fn for_change(&self) -> Result<Loan> {
         self.lanes.for_change().await
     }
+
+    async fn for_reading(&self) -> Result<Loan> {
+        self.lanes.for_reading().await
+    }
 }
 
 /// The answer while the database cannot be reached.
@@ -92,9 +105,9 @@ fn pool_fault(error: PoolError) -> Error {
     }
 }
 
-/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, an operator
-/// at work, read-only, rolled back.
-const NOT_NOW: [&str; 7] = ["08", "28", "3D", "53", "57", "25", "40"];
+/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, a lock that is
+/// not to be had in time, an operator at work, read-only, rolled back.
+const NOT_NOW: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "25", "40"];
 
 /// What a fault of a statement means to whoever asked: a broken constraint is a conflict; everything that says "not now"
 /// is a database that is away; the rest is our own mistake.
@@ -105,6 +118,11 @@ fn fault(error: tokio_postgres::Error) -> Error {
             taken.param = Some("name".into());
             taken
         }
+        Some(code) if *code == SqlState::QUERY_CANCELED => Error::new(
+            Kind::Unavailable,
+            "this is too much to be answered in a few seconds; ask about a shorter time or for less at once",
+        )
+        .with_source(error),
         Some(code) if *code == SqlState::INVALID_PARAMETER_VALUE && error.to_string().contains("time zone") => {
             Error::invalid("time_zone", "the database does not know this time zone").with_source(error)
         }

@@ -52,7 +52,8 @@ impl Stage {
         let chunks = unfold(told, |mut told| async move { Some((told.recv().await?, told)) });
         let response = http::Response::new(reqwest::Body::wrap_stream(chunks.boxed()));
         let arrival = arrival(path, body);
-        let (held, _) = hold::hold(reqwest::Response::from(response), &arrival.demand).await.unwrap();
+        let (held, _) =
+            hold::hold(reqwest::Response::from(response), arrival.demand.api, &arrival.demand).await.unwrap();
         let open = open(&arrival);
         let demand = &arrival.demand;
         let meter = meter(demand.provider, demand.operation, demand.form, None, demand.input_estimate);
@@ -113,7 +114,7 @@ fn open(arrival: &Arrival) -> Open {
         ("ENCRYPTION_KEY", "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=".to_owned()),
     ]);
     let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
-    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop) };
+    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop), from: None };
     Open::new(&cx, arrival)
 }
 
@@ -148,6 +149,31 @@ async fn no_ping_stands_inside_an_event() {
     stage.next().await;
     advance(PING_EVERY).await;
     assert_eq!(stage.next().await.unwrap().as_bytes(), PING);
+}
+
+/// Peers D14: a stream that falls silent at any byte is pinged between events only, never after the last, and is else the
+/// same to the byte.
+#[tokio::test(start_paused = true)]
+async fn a_silence_at_any_byte_changes_no_byte() {
+    let rest = ["event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: a\ndata: {\"b\":\"\\n\\n\"}\n\n", STOP].concat();
+    for cut in 0..=rest.len() {
+        let mut stage = Stage::message().await;
+        let (before, after) = rest.split_at(cut);
+        let mut got = String::new();
+        for part in [before, after].into_iter().filter(|part| !part.is_empty()) {
+            stage.says(part);
+            got += &stage.next().await.unwrap();
+            if got == before && (before.ends_with("\n\n") && !after.is_empty()) {
+                advance(PING_EVERY).await;
+                assert_eq!(stage.next().await.unwrap().as_bytes(), PING, "after {before:?}");
+            } else {
+                stage.is_silent_for(PING_EVERY * 2).await;
+            }
+        }
+        assert_eq!(got, rest);
+        drop(stage.upstream);
+        assert!(stage.flow.frame().await.is_none(), "a clean end");
+    }
 }
 
 #[tokio::test(start_paused = true)]
