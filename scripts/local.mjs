@@ -1,6 +1,6 @@
 //! What the local commands share: the environment, the secrets kept under `.data/`, the build and the database.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -64,9 +64,16 @@ export async function installTestTools() {
 /** Builds the gateway; the answer is the program's path. */
 export async function buildGateway({ report, signal }) {
   report("Building the gateway (a few minutes the first time)");
-  const env = { ...process.env, ...quickRelease };
+  const env = { ...process.env, GATEWAY_COMMIT: commit(), ...quickRelease };
   await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway"], { signal, env });
   return join(targetDir(), "release/llm-gateway");
+}
+
+/** What `llm-gateway --version` names; empty where this is no clone, or there is no git. */
+function commit() {
+  if (process.env.GATEWAY_COMMIT) return process.env.GATEWAY_COMMIT;
+  const asked = spawnSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: root, encoding: "utf8" });
+  return asked.status === 0 ? asked.stdout.trim() : "";
 }
 
 /** Where cargo puts what it builds. */

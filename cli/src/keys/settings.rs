@@ -68,6 +68,9 @@ pub(crate) struct Settings {
     /// Whether its holder may fetch the new secret when that is due
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     auto_rotate: Option<bool>,
+    /// A network that it may be used from, such as 10.0.0.0/8; may be repeated; all
+    #[arg(long, value_name = "CIDR")]
+    allowed_cidr: Vec<String>,
     /// Whether its holder may be served by a login of their own
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_passthrough: Option<bool>,
@@ -87,6 +90,7 @@ impl Settings {
         body.put("pool", self.pool);
         body.put_list("providers", &self.provider);
         body.put_list("models", &self.model);
+        body.put_list("allowed_cidrs", &self.allowed_cidr);
         for (name, value) in [
             ("max_in_flight", self.max_in_flight),
             ("requests_per_minute", self.requests_per_minute),

@@ -28,6 +28,8 @@ async fn a_key_is_issued_shown_changed_rotated_and_revoked() {
         "--auto-rotate",
         "--note",
         "laptop",
+        "--allowed-cidr",
+        "127.0.0.0/8",
         "--time-zone",
         "Europe/Berlin",
     ]);
@@ -40,6 +42,7 @@ async fn a_key_is_issued_shown_changed_rotated_and_revoked() {
     assert_eq!(key["limits"], json!({ "max_in_flight": 4, "cost_per_day_usd": 5.25 }), "{key}");
     assert_eq!((&key["models"], &key["labels"]), (&json!(["claude-*"]), &json!({ "team": "search" })));
     assert_eq!((&key["auto_rotate"], &key["time_zone"]), (&json!(true), &json!("Europe/Berlin")));
+    assert_eq!(key["allowed_cidrs"], json!(["127.0.0.0/8"]));
     assert!(key.get("key").is_none(), "a secret is shown once");
     let id = key["id"].as_str().unwrap();
     let shown = site.run(&["keys", "show", id]).good();

@@ -10,5 +10,6 @@ mod elsewhere;
 mod keys;
 mod ledger;
 mod migrate;
+mod readme;
 mod replay;
 mod words;
