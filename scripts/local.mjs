@@ -15,7 +15,11 @@ export const dataDir = join(root, ".data");
  * Optimised, without the minutes that whole-program optimisation takes. The tests build the functions with the same
  * settings, so that each dependency is compiled once for both.
  */
-export const quickRelease = { CARGO_PROFILE_RELEASE_LTO: "off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16" };
+export const quickRelease = {
+  CARGO_PROFILE_RELEASE_LTO: "off",
+  CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16",
+  GATEWAY_COMMIT: commit(),
+};
 
 /** Takes what `.env` says and the environment does not. */
 export function loadEnvFile() {
@@ -64,7 +68,7 @@ export async function installTestTools() {
 /** Builds the gateway; the answer is the program's path. */
 export async function buildGateway({ report, signal }) {
   report("Building the gateway (a few minutes the first time)");
-  const env = { ...process.env, GATEWAY_COMMIT: commit(), ...quickRelease };
+  const env = { ...process.env, ...quickRelease };
   await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway"], { signal, env });
   return join(targetDir(), "release/llm-gateway");
 }
