@@ -1,6 +1,6 @@
 //! What the local commands share: the environment, the secrets kept under `.data/`, the build and the database.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,11 @@ export const dataDir = join(root, ".data");
  * Optimised, without the minutes that whole-program optimisation takes. The tests build the functions with the same
  * settings, so that each dependency is compiled once for both.
  */
-export const quickRelease = { CARGO_PROFILE_RELEASE_LTO: "off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16" };
+export const quickRelease = {
+  CARGO_PROFILE_RELEASE_LTO: "off",
+  CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16",
+  GATEWAY_COMMIT: commit(),
+};
 
 /** Takes what `.env` says and the environment does not. */
 export function loadEnvFile() {
@@ -67,6 +71,13 @@ export async function buildGateway({ report, signal }) {
   const env = { ...process.env, ...quickRelease };
   await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway"], { signal, env });
   return join(targetDir(), "release/llm-gateway");
+}
+
+/** What `llm-gateway --version` names; empty where this is no clone, or there is no git. */
+function commit() {
+  if (process.env.GATEWAY_COMMIT) return process.env.GATEWAY_COMMIT;
+  const asked = spawnSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: root, encoding: "utf8" });
+  return asked.status === 0 ? asked.stdout.trim() : "";
 }
 
 /** Where cargo puts what it builds. */

@@ -1,108 +1,94 @@
-//! `llm-gateway serve`: the gateway as one local process. `llm-gateway migrate`: bring the database's schema up to date.
-//! `llm-gateway rotate-encryption`: seal every credential with the present key.
+//! `llm-gateway`: the gateway as one local process, and the commands that look after one, here or elsewhere.
+//!
+//! `arguments.rs` is the map: every command has its line there and a file of its name. Those that manage a gateway are
+//! clients of its management API (`api.rs`); `migrate`, `replay`, `doctor` and `rotate-encryption` speak to the database.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+mod accounts;
+mod api;
+mod arguments;
+mod ask;
+mod doctor;
+mod find;
+mod given;
+mod keys;
+mod migrate;
+mod out;
+mod progress;
+mod replay;
+mod requests;
+mod rotate_encryption;
+mod serve;
+mod show;
+mod stats;
+mod table;
+mod version;
+
+use std::{error::Error as _, io, process::ExitCode};
 
 use gateway::{
     Error, Kind, Result,
-    config::{Environment, Local},
-    gateway::Resealed,
-    host::{Door, local::Server, log_to_stderr},
-    store,
-};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    config::{Environment, Terminal, asked_log_filter},
+    host::log_to_stderr,
 };
 
-const USAGE: &str = "\
-Usage: llm-gateway <command>
-
-Commands:
-  serve    Serve the gateway and its dashboard (PORT, HOST, PUBLIC_DIR)
-  migrate  Bring the schema of DATABASE_URL up to date
-  rotate-encryption
-           Seal every credential with ENCRYPTION_KEY, those of ENCRYPTION_KEY_PREVIOUS too; it may be broken off and repeated
-
-Every setting is an environment variable; .env.example lists them.
-";
+use crate::{
+    api::Api,
+    arguments::{Arguments, Command},
+    out::{Out, remark},
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let env = Environment::of_process();
-    log_to_stderr(&env);
-    let done = match std::env::args().nth(1).as_deref() {
-        Some("serve") => serve(&env).await,
-        Some("migrate") => migrate(&env).await,
-        Some("rotate-encryption") => rotate_encryption(&env).await,
-        Some("--help" | "-h" | "help") => say(USAGE),
-        _ => Err(Error::new(Kind::InvalidRequest, USAGE)),
+    let done = match serve::is_all_that_is_asked() {
+        true => serve::run(&env).await.map(|()| ExitCode::SUCCESS),
+        false => match arguments::read() {
+            Ok(arguments) => obey(arguments, &env).await,
+            Err(code) => return code,
+        },
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let _nobody_left_to_tell = writeln!(io::stderr(), "llm-gateway: {error}{cause}");
-            ExitCode::FAILURE
-        }
+    done.unwrap_or_else(|error| told(&error))
+}
+
+async fn obey(arguments: Arguments, env: &Environment) -> Result<ExitCode> {
+    let Arguments { shared, command } = arguments;
+    // Only a server's log is worth reading unasked.
+    if asked_log_filter(env).is_some() && !matches!(command, Command::Serve) {
+        log_to_stderr(env);
     }
+    let out = Out::new(shared.json, &Terminal::read(env));
+    let api = || Api::open(&shared, env);
+    let done = match command {
+        Command::Serve => serve::run(env).await,
+        Command::Migrate => migrate::run(env, &out).await,
+        Command::Keys(command) => command.run(&api()?, &out).await,
+        Command::Accounts(command) => return command.run(&api()?, &out).await,
+        Command::Stats(command) => command.run(&api()?, &out).await,
+        Command::Requests(command) => command.run(&api()?, &out).await,
+        Command::Replay(command) => return command.run(env, &out).await,
+        Command::RotateEncryption => rotate_encryption::run(env, &out).await,
+        Command::Doctor => return doctor::run(&shared, env, &out).await,
+        Command::Completions { shell } => out.raw(&arguments::completions(shell)),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(env: &Environment) -> Result<()> {
-    let local = Local::read(env)?;
-    let (host, port) = (local.host, local.port);
-    let listener = TcpListener::bind((host, port)).await.map_err(|source| {
-        Error::new(Kind::Unavailable, format!("cannot listen on {host}:{port}")).with_source(source)
-    })?;
-    let address = listener.local_addr().map_err(Error::internal)?;
-    let server = Server::new(Door::open(env), local);
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    say(&format!("llm-gateway listening on http://{address}\n"))?;
-    server
-        .serve(listener, async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        })
-        .await;
-    Ok(())
-}
-
-async fn migrate(env: &Environment) -> Result<()> {
-    let applied = store::migrate(&gateway::config::migration_url(env)?).await?;
-    match applied.as_slice() {
-        [] => say(&format!("the schema is up to date: version {}\n", store::LATEST_SCHEMA)),
-        versions => {
-            say(&format!("applied {} migrations; the schema is at version {}\n", versions.len(), store::LATEST_SCHEMA))
-        }
+/// Says what went wrong, and chooses the exit code that `--help` explains.
+fn told(error: &Error) -> ExitCode {
+    let cause = error.source();
+    let closed = |cause: &&(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    };
+    // Whoever read has read enough, as `head` does.
+    if cause.as_ref().is_some_and(closed) {
+        return ExitCode::SUCCESS;
     }
-}
-
-async fn rotate_encryption(env: &Environment) -> Result<()> {
-    let gateway = Door::open(env).gateway()?;
-    let mut unopened = 0;
-    let resealing = gateway.reseal(|number, of, account, became| {
-        unopened += usize::from(became == Resealed::Unopened);
-        let word = match became {
-            Resealed::Anew => "sealed anew",
-            Resealed::Already => "sealed with this key before",
-            Resealed::Unopened => "CANNOT BE OPENED with these keys: give the account a new credential",
-            Resealed::Gone => "removed meanwhile",
-        };
-        let _shown_or_not = say(&format!("{number}/{of} {account}: {word}\n"));
-    });
-    resealing.await?;
-    match unopened {
-        0 => say("every credential is sealed with ENCRYPTION_KEY; ENCRYPTION_KEY_PREVIOUS is no longer needed\n"),
-        count => Err(Error::new(Kind::Conflict, format!("{count} credentials cannot be opened with these keys"))),
-    }
-}
-
-fn say(text: &str) -> Result<()> {
-    let mut out = io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::internal)
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    remark(&format!("llm-gateway: {error}{cause}"));
+    ExitCode::from(match error.kind {
+        Kind::Unavailable => 3,
+        Kind::Unauthenticated | Kind::PermissionDenied => 4,
+        Kind::NotFound => 5,
+        _ => 1,
+    })
 }

@@ -99,6 +99,17 @@ pub struct Local {
     pub public_dir: PathBuf,
 }
 
+/// What the commands of a terminal are told: which gateway they look after, and how they show what they find.
+#[derive(Debug)]
+pub struct Terminal {
+    /// `GATEWAY_URL`: where the gateway is; `None`: the one that runs here.
+    pub gateway_url: Option<String>,
+    /// `GATEWAY_TOKEN`, else `ADMIN_TOKEN`: whoever may manage it.
+    pub token: Option<Secret>,
+    /// `NO_COLOR`: whether colours are wanted; yes.
+    pub colours: bool,
+}
+
 /// The environment, as a thing that tests can make up.
 pub struct Environment(BTreeMap<String, String>);
 
@@ -133,6 +144,12 @@ impl<const N: usize> From<[(&str, String); N]> for Environment {
     fn from(variables: [(&str, String); N]) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
+}
+
+/// Where requests go: `DATABASE_URL`, else `POSTGRES_URL`. Nothing else needs to be set for it.
+pub fn database_url(env: &Environment) -> Result<Secret> {
+    let url = env.first(&["DATABASE_URL", "POSTGRES_URL"]).map(Secret::new);
+    checked_database_url(url.ok_or_else(|| unset("set DATABASE_URL to a PostgreSQL URL"))?)
 }
 
 /// Where migrations go: `DATABASE_URL_UNPOOLED`, `POSTGRES_URL_NON_POOLING`, `DATABASE_URL` or `POSTGRES_URL`. Nothing else
@@ -209,9 +226,25 @@ impl Local {
     }
 }
 
+impl Terminal {
+    /// Reads everything; there is nothing in it that could be wrong by itself.
+    pub fn read(env: &Environment) -> Self {
+        Self {
+            gateway_url: env.first(&["GATEWAY_URL"]).map(str::to_owned),
+            token: env.first(&["GATEWAY_TOKEN", "ADMIN_TOKEN"]).map(Secret::new),
+            colours: env.first(&["NO_COLOR"]).is_none(),
+        }
+    }
+}
+
 /// `LOG`: what is logged, as a tracing filter; `info`.
 pub fn log_filter(env: &Environment) -> &str {
-    env.first(&["LOG"]).unwrap_or("info")
+    asked_log_filter(env).unwrap_or("info")
+}
+
+/// `LOG`, where it is set.
+pub fn asked_log_filter(env: &Environment) -> Option<&str> {
+    env.first(&["LOG"])
 }
 
 impl OAuthClient {

@@ -6,7 +6,6 @@
 
 mod relay;
 mod routes;
-mod tls;
 mod upstream;
 
 pub mod access;
@@ -29,6 +28,7 @@ pub mod random;
 pub mod seal;
 pub mod secret;
 pub mod store;
+pub mod tls;
 
 pub use background::Background;
 pub use error::{Error, Kind, Result};

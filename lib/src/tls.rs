@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 
 /// The roots that browsers trust.
-pub(crate) fn web_roots() -> RootCertStore {
+pub fn web_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 /// A client that trusts these roots.
-pub(crate) fn client_config(roots: RootCertStore) -> ClientConfig {
+pub fn client_config(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -14,7 +14,7 @@ use crate::{
     background::Background,
     clock,
     config::{Config, Environment, log_filter},
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     gateway::Gateway,
     http::{Request, Response, full},
     id::RequestId,
@@ -68,6 +68,12 @@ impl Door {
             }
         })
     }
+}
+
+/// Whether `LOG` can be understood. A server with a filter that cannot logs at `info`.
+pub fn check_log_filter(env: &Environment) -> Result<()> {
+    let filter = EnvFilter::try_new(log_filter(env));
+    filter.map(drop).map_err(|why| Error::new(Kind::InvalidRequest, format!("LOG is not a tracing filter: {why}")))
 }
 
 /// Sends log lines to standard error, one for each event.

@@ -28,6 +28,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// The version this code was written for.
 pub const LATEST: i32 = MIGRATIONS.len() as i32;
 
+/// Is told what is about to be applied.
+type Tell<'t> = &'t mut (dyn FnMut(i32, &'static str) + Send);
+
 const CREATE_TABLE: &str = "
     create table if not exists schema_migrations (
         version     integer primary key,
@@ -51,17 +54,22 @@ pub(super) async fn version(client: &Client) -> Result<i32> {
 
 /// Applies what is missing over a connection of its own, all of it or nothing. Answers the versions applied.
 pub async fn migrate(url: &Secret) -> Result<Vec<i32>> {
+    migrate_aloud(url, &mut |_, _| {}).await
+}
+
+/// The same, and tells the version and the name of each migration before it is applied.
+pub async fn migrate_aloud(url: &Secret, tell: Tell<'_>) -> Result<Vec<i32>> {
     let (config, tls) = connect::read_url(url)?;
     let (mut client, connection) = config.connect(tls).await.map_err(fault)?;
     let connection = tokio::spawn(connection);
-    let applied = apply(&mut client).await;
+    let applied = apply(&mut client, tell).await;
     drop(client);
     // Its end has nothing to tell: a fault has already reached the statement that met it.
     let _ended = connection.await;
     applied
 }
 
-async fn apply(client: &mut Client) -> Result<Vec<i32>> {
+async fn apply(client: &mut Client, tell: Tell<'_>) -> Result<Vec<i32>> {
     let transaction = client.transaction().await.map_err(fault)?;
     // Held to the end of the transaction, so that instances that start together apply each migration once.
     transaction
@@ -76,6 +84,7 @@ async fn apply(client: &mut Client) -> Result<Vec<i32>> {
     }
     let mut applied = Vec::new();
     for (version, (name, sql)) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > present) {
+        tell(version, name);
         transaction.batch_execute(sql).await.map_err(|source| {
             Error::new(Kind::Unavailable, format!("migration {version} ({name}) failed")).with_source(source)
         })?;
