@@ -1,6 +1,6 @@
 //! The only reader of the environment. Every variable, in the order of `.env.example`.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -187,6 +187,11 @@ impl Local {
             public_dir: env.first(&["PUBLIC_DIR"]).unwrap_or("public").into(),
         })
     }
+}
+
+/// `MAX_DURATION_SECONDS`: after how long the platform kills a function, where that is not what `vercel.json` says; at least 10.
+pub fn max_duration(env: &Environment) -> Option<Duration> {
+    env.first(&["MAX_DURATION_SECONDS"])?.parse().ok().filter(|seconds| *seconds >= 10).map(Duration::from_secs)
 }
 
 /// `LOG`: what is logged, as a tracing filter; `info`.

@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::{hold::Held, open::Open};
+use super::{OUT_OF_TIME, hold::Held, open::Open};
 use crate::{
     error::{BoxError, Error, Kind},
     protocol::{Demand, Form, PING, Provider},
@@ -28,6 +28,8 @@ pub(super) struct Flow {
     rest: Option<reqwest::Body>,
     open: Open,
     idle: Timer,
+    /// The host's limit, where it has one.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// Set where the caller reads plain server-sent events of a kind that has pings and errors of its own.
     events: Option<Events>,
     /// Whether an end without the sign of its form is a fault: true of streams.
@@ -67,6 +69,7 @@ impl Flow {
         Self {
             held: held.chunks,
             rest: held.rest.map(reqwest::Body::from),
+            deadline: open.ends_at().map(|at| Box::pin(sleep_until(at))),
             open,
             idle: Timer::new(idle),
             events: None,
@@ -80,6 +83,10 @@ impl Flow {
             return Poll::Ready(Some(Ok(chunk)));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        // Looked at before the bytes: an upstream that never pauses is ended too.
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(task).is_ready()) {
+            return Poll::Ready(Some(Err(OUT_OF_TIME.to_owned())));
+        }
         match Pin::new(rest).poll_frame(task) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err("the upstream broke off its answer".to_owned()))),

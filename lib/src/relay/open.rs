@@ -58,6 +58,8 @@ struct Entry {
     /// Prices as they were when an account was taken.
     snapshot: Arc<Snapshot>,
     tell: Option<oneshot::Sender<Record>>,
+    /// When the answer has to end, where the host sets a limit.
+    ends_at: Option<tokio::time::Instant>,
 }
 
 impl Open {
@@ -78,6 +80,7 @@ impl Open {
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
             tell: Some(tell),
+            ends_at: cx.background.ends_at(),
         };
         Self(Arc::new(Mutex::new(entry)))
     }
@@ -118,6 +121,11 @@ impl Open {
         let spent = told.map(|told| entry.price_told(told));
         entry.unanswered = entry.record.attempts.len().checked_sub(1);
         entry.set_spent(spent);
+    }
+
+    /// When the answer has to end, so that its row can be written; `None`: whenever it does.
+    pub(super) fn ends_at(&self) -> Option<tokio::time::Instant> {
+        self.entry().ends_at
     }
 
     /// How many attempts there were so far.
