@@ -1,9 +1,14 @@
 -- The claim before the upstream is called, in its newest form: it replaces the one of migration 4.
 
+-- While statistics say that the table is empty, a planner would as soon read every lease that lives as those of one account.
+-- What looks for dead ones may well read them all. And a lease that is renewed now stays in its place.
+drop index leases_expires_at_idx;
+
 -- Takes, for each item, the first usable account of its list. Claims of one pool are made one after the other, so a limit
 -- holds exactly, however many instances there are. An item:
 --   request, revision (of the settings), key (id), pool, family, tokens (estimated), draft, session,
---   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight;
+--   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight,
+--   unsuited (where the list is only the best of many: accounts of the pool that must not serve it);
 --   secret_ends, where the caller's secret was replaced and works for a while yet
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · key_limited ·
 --   accounts_busy
@@ -15,6 +20,8 @@ language plpgsql
 -- The tables are small and change all the time: an index is right whatever the statistics of the moment say, and a plan
 -- that was right once is right again.
 set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+-- Whoever waits longer for the others has no caller any more, who is told within five seconds: it must not take a lease.
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare
@@ -23,6 +30,7 @@ declare
     holder api_keys;
     bound accounts;
     crowded text[];
+    named jsonb;
     candidate accounts;
     life interval;
     newly boolean;
@@ -68,6 +76,7 @@ begin
         else
             bound := null;
             crowded := '{}';
+            named := item->'accounts';
             life := make_interval(secs => (item->>'session_seconds')::double precision);
             if life is not null then
                 select a.* into bound from sessions s join accounts a on a.id = s.account_id
@@ -78,11 +87,16 @@ begin
                     group by 1 having count(*) >= (item->>'session_in_flight')::integer
                 ) under_way;
             end if;
+            if bound.pool = item->>'pool' and bound.provider = item->'draft'->>'provider'
+                and not item->'unsuited' ? bound.id
+            then
+                named := named || to_jsonb(bound.id);
+            end if;
             -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
             -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
             for candidate in
                 select a.*
-                from jsonb_array_elements_text(item->'accounts') with ordinality as wanted (id, place)
+                from jsonb_array_elements_text(named) with ordinality as wanted (id, place)
                 join accounts a on a.id = wanted.id
                 where not a.paused
                   and (a.health = 'ready' or a.health_until <= now() or a.probe_at <= now())
@@ -95,6 +109,11 @@ begin
                 continue when exists (
                     select from family_cooldowns f
                     where f.account_id = candidate.id and f.family = item->>'family' and f.until > now()
+                );
+                -- Somebody tests it.
+                continue when candidate.tester is not null and sits_out(candidate) and exists (
+                    select from leases l
+                    where l.request_id = candidate.tester and l.expires_at > now() and l.request_id <> item->>'request'
                 );
                 continue when candidate.max_in_flight is not null and candidate.max_in_flight <= (
                     select count(*) from leases l
@@ -143,9 +162,9 @@ begin
         values (account.id, floor(extract(epoch from clock_timestamp()))::bigint, 1, (item->>'tokens')::bigint);
     end if;
 
-    -- Whoever tests an account is the only one for a while.
-    if account.probe_at <= now() then
-        update accounts set probe_at = now() + interval '15 minutes' where id = account.id;
+    -- Whoever tests an account is the only one for as long as the request is open.
+    if account.probe_at <= now() and sits_out(account) then
+        update accounts set tester = item->>'request' where id = account.id;
     end if;
 end
 $$;

@@ -46,18 +46,24 @@ impl Call {
 
     /// The key or token it was made with, from wherever either API takes one; an empty one is none.
     pub(crate) fn credential(&self) -> Option<&str> {
-        let bearer = self.header(AUTHORIZATION).and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        let places = [self.header("x-api-key"), self.header("x-goog-api-key"), bearer, self.query("key")];
+        let places = [self.header("x-api-key"), self.header("x-goog-api-key"), self.bearer(), self.query("key")];
         places.into_iter().flatten().find(|credential| !credential.is_empty())
+    }
+
+    /// Whether it was made with a login's token.
+    pub(crate) fn has_bearer(&self) -> bool {
+        self.bearer().is_some_and(|token| !token.is_empty())
+    }
+
+    fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.header(AUTHORIZATION)?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
     /// By path; `/v1/models` belongs to both, so there the key's place decides.
     pub(crate) fn dialect(&self) -> Dialect {
         let path = self.path();
-        let google_version = path.starts_with("/v1beta/") || path.starts_with("/v1alpha/");
+        let google_version = ["/v1beta/", "/v1alpha/", "/v1internal"].iter().any(|version| path.starts_with(version));
         let google_call = path.starts_with("/v1/models") && (path.contains(':') || self.has_google_key());
         if google_version || google_call { Dialect::Gemini } else { Dialect::Anthropic }
     }
@@ -90,6 +96,7 @@ pub(crate) mod tests {
         check("/v1/models?pageSize=1&key=d", &[], Some("d"), Dialect::Gemini);
         check("/v1/models/m:countTokens", &[("authorization", "Bearer e")], Some("e"), Dialect::Gemini);
         check("/v1beta/models", &[("x-goog-api-key", "")], None, Dialect::Gemini);
+        check("/v1internal:loadCodeAssist", &[("authorization", "Bearer f")], Some("f"), Dialect::Gemini);
         check("/nowhere", &[("authorization", "Basic x")], None, Dialect::Anthropic);
     }
 }

@@ -36,6 +36,14 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call) -> Response<Full<Bytes>> {
             }
             Err(error) => said(StatusCode::BAD_REQUEST, &serde_json::json!({"error": error.to_string()})),
         },
+        // In the place of those that were: what an upstream does from now on, while its counts go on.
+        ("PUT", "/_fake/script") => match read_scripts(&call.body) {
+            Ok(scripts) => {
+                state.replace_scripts(scripts);
+                done()
+            }
+            Err(error) => said(StatusCode::BAD_REQUEST, &serde_json::json!({"error": error.to_string()})),
+        },
         ("GET", "/_fake/seen") => said(StatusCode::OK, &state.seen()),
         ("GET", "/_fake/stats") => said(StatusCode::OK, &state.stats()),
         ("POST", "/_fake/clear") => {

@@ -1,5 +1,6 @@
-//! Plays the Gemini API: generateContent and its stream, countTokens, embeddings and models.
+//! Plays the Gemini API: generateContent and its stream, countTokens, embeddings and models; and Code Assist.
 
+mod code_assist;
 mod content;
 mod embed;
 mod heard;
@@ -65,6 +66,9 @@ pub(crate) fn streams_an_array(call: &Call) -> bool {
 }
 
 fn told(call: &Call, bent: &Lifelike) -> Result<Scene, Refusal> {
+    if code_assist::is_meant(call) {
+        return code_assist::scene(call, bent);
+    }
     if call.credential().is_none() {
         let message = "Request is missing required authentication credential. Expected OAuth 2 access token, \
                        login cookie or other valid authentication credential.";

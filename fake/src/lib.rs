@@ -62,7 +62,7 @@ pub struct Fake {
 /// Whether requests are kept for [`Fake::seen`]; counting costs next to nothing, keeping bodies does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Keeps the newest ten thousand requests whole, or fewer where their bodies pass 512 MiB.
+    /// Keeps the newest hundred thousand requests whole, or fewer where their bodies pass 512 MiB.
     Requests,
     /// Counts only, for benchmarks.
     Counts,

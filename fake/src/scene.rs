@@ -57,7 +57,7 @@ impl Framing {
         match self {
             Self::Plain => json.clone(),
             Self::NamedEvents => format!("event: {}\ndata: {json}\n\n", event.name),
-            Self::DataOnly => format!("data: {json}\r\n\r\n"),
+            Self::DataOnly => format!("data: {}\r\n\r\n", json.replace('\n', "\r\ndata: ")),
             Self::Array if index == 0 => format!("[{json}"),
             Self::Array => format!(",\r\n{json}"),
         }

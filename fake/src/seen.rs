@@ -131,7 +131,7 @@ pub(crate) struct Memory {
 }
 
 /// Older requests are forgotten, so that a long run does not fill the memory.
-const MAX_SEEN: usize = 10_000;
+const MAX_SEEN: usize = 100_000;
 const MAX_SEEN_BYTES: usize = 512 << 20;
 
 impl Memory {
@@ -186,9 +186,9 @@ mod tests {
         assert_eq!(memory.of(9).map(|seen| seen.number), Some(9));
 
         let half = Bytes::from(vec![0; MAX_SEEN_BYTES / 2]);
-        (20_000..20_003).for_each(|number| memory.keep(seen(number, half.clone())));
+        (200_000..200_003).for_each(|number| memory.keep(seen(number, half.clone())));
         let kept: Vec<u64> = memory.all().iter().map(|seen| seen.number).collect();
-        assert_eq!(kept, [20_001, 20_002]);
+        assert_eq!(kept, [200_001, 200_002]);
     }
 
     #[test]

@@ -109,6 +109,10 @@ impl State {
         self.books().scripts.push(script);
     }
 
+    pub(crate) fn replace_scripts(&self, scripts: Vec<Script>) {
+        self.books().scripts = scripts;
+    }
+
     pub(crate) fn clear(&self) {
         let mut books = self.books();
         books.scripts.clear();

@@ -47,6 +47,7 @@ const QUOTED_CHARS: usize = 200;
 impl Turn {
     /// A schema comes first, then the end of a tool turn, then what the script says, then words in the prompt:
     /// `[[tool NAME {…}]]`, `[[say TEXT]]`, `[[words N]]`, and beside any of them `[[gap MS]]` and `[[search N]]`.
+    /// A tool's result may ask for the next tool, so that a task takes several turns.
     pub(crate) fn answering(heard: &Heard, bent: &Lifelike) -> Self {
         let prompt = heard.prompt.as_str();
         let gap = bent.gap_ms.or_else(|| number(prompt, "gap")).unwrap_or(0);
@@ -72,13 +73,16 @@ fn say(heard: &Heard, bent: &Lifelike) -> Say {
         return Say::Text(pieces(&schema::instance(schema).to_string()));
     }
     if let Some(result) = &heard.tool_result {
+        if let Some((name, arguments)) = offered(heard, result) {
+            return Say::Tool { name, arguments };
+        }
         let quoted: String = result.chars().take(QUOTED_CHARS).collect();
         return Say::Text(pieces(&format!("The tool answered: {quoted}")));
     }
     if let Some(count) = bent.words {
         return Say::Text(words(count));
     }
-    if let Some((name, arguments)) = tool(prompt).filter(|(name, _)| heard.tools.contains(name)) {
+    if let Some((name, arguments)) = offered(heard, prompt) {
         return Say::Tool { name, arguments };
     }
     if let Some(text) = directive(prompt, "say").and_then(|rest| rest.split_once("]]")) {
@@ -97,6 +101,11 @@ fn directive<'a>(prompt: &'a str, word: &str) -> Option<&'a str> {
 
 fn number(prompt: &str, word: &str) -> Option<u64> {
     directive(prompt, word)?.split_once("]]")?.0.trim().parse().ok()
+}
+
+/// The tool that a text asks for, if the client has it.
+fn offered(heard: &Heard, text: &str) -> Option<(String, Value)> {
+    tool(text).filter(|(name, _)| heard.tools.contains(name))
 }
 
 /// The arguments are read as JSON, for they may contain `]]` themselves.
@@ -155,6 +164,9 @@ mod tests {
         assert_eq!(answer(&heard), Say::Text(pieces("1")));
         heard.schema = None;
         assert_eq!(answer(&heard), Say::Text(pieces(&format!("The tool answered: {}", "x".repeat(200)))));
+        heard.tools.push("Bash".to_owned());
+        heard.tool_result = Some("so far so good [[tool Bash {}]]".to_owned());
+        assert_eq!(answer(&heard), Say::Tool { name: "Bash".to_owned(), arguments: json!({}) });
         heard.tool_result = None;
         assert_eq!(answer(&heard), Say::Text(words(2)));
         assert_eq!(Turn::answering(&heard, &bent).gap, Duration::from_millis(5));

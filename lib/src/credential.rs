@@ -68,6 +68,14 @@ impl Credential {
         }
     }
 
+    /// The Google Cloud project that requests count against, where one is known.
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            Self::ApiKey(_) => None,
+            Self::OAuth { project, .. } => project.as_deref(),
+        }
+    }
+
     /// The bytes to seal.
     pub(crate) fn to_plain(&self) -> Vec<u8> {
         let open = |secret: &Secret| secret.expose().to_owned();

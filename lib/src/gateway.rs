@@ -1,5 +1,6 @@
 //! What a process owns, and what a request is given.
 
+mod failing;
 mod renewals;
 mod snapshot;
 
@@ -20,12 +21,13 @@ use crate::{
     error::Result,
     id::AccountId,
     pool::Account,
-    protocol::Provider,
+    protocol::{Api, Provider},
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
 };
 
+use failing::Failing;
 pub(crate) use renewals::{Renewals, Renewed, Unable};
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
@@ -45,6 +47,7 @@ pub struct Gateway {
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
     pub(crate) renewals: Renewals,
+    pub(crate) failing: Failing,
     sealer: Sealer,
     snapshot: Remembered<Snapshot>,
     kept_up: Mutex<Option<Instant>>,
@@ -68,6 +71,7 @@ impl Gateway {
             store: Store::new(&config)?,
             upstream: Upstream::new(),
             renewals: Renewals::default(),
+            failing: Failing::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
             kept_up: Mutex::default(),
@@ -90,21 +94,16 @@ impl Gateway {
 
     /// Where an account's requests go.
     pub(crate) fn base_url<'a>(&'a self, account: &'a Account) -> &'a str {
-        let upstreams = &self.config.upstreams;
-        let own = match account.provider {
-            Provider::Anthropic => &upstreams.anthropic,
-            Provider::Gemini => &upstreams.gemini,
-        };
-        account.base_url.as_deref().unwrap_or(own.as_str())
+        account.base_url.as_deref().unwrap_or_else(|| self.own_upstream(account.api()))
     }
 
-    /// Where a call goes that comes with its caller's own login.
-    pub(crate) fn own_upstream(&self, provider: Provider, path: &str) -> &str {
+    /// Where an API is, also for a call that comes with its caller's own login.
+    pub(crate) fn own_upstream(&self, api: Api) -> &str {
         let upstreams = &self.config.upstreams;
-        let own = match provider {
-            Provider::Anthropic => &upstreams.anthropic,
-            Provider::Gemini if path.starts_with("/v1internal") => &upstreams.code_assist,
-            Provider::Gemini => &upstreams.gemini,
+        let own = match api {
+            Api::Anthropic => &upstreams.anthropic,
+            Api::Gemini => &upstreams.gemini,
+            Api::CodeAssist => &upstreams.code_assist,
         };
         own.as_str()
     }

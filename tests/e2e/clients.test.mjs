@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { furnish, ledger, settings, startFake, startLocal } from "./support/gateway.mjs";
+import { furnish, furnishWithLogin, ledger, settings, startFake, startLocal } from "./support/gateway.mjs";
 import * as journeys from "./support/journeys.mjs";
 import { debugPrograms } from "./support/programs.mjs";
 import { eventsOf, streamedMessage } from "./support/streams.mjs";
@@ -17,11 +17,11 @@ before(async () => {
 after(() => fake?.stop());
 
 /** Each journey has a gateway of its own, so that its ledger holds that journey's requests and no other. */
-function journey(name, walk, { requests, provider }) {
+function journey(name, walk, { requests, provider, furnished = furnish }) {
   test(name, async (t) => {
     const gateway = await startLocal(programs);
     t.after(() => gateway.stop());
-    await walk(gateway, await furnish(gateway, fake));
+    await walk(gateway, await furnished(gateway, fake));
     const rows = await ledger(gateway, requests);
     assert.equal(rows.length, requests);
     for (const row of rows) {
@@ -37,8 +37,26 @@ journey("Claude Code says hi", journeys.claudeSaysHi, { requests: 1, provider: "
 journey("Claude Code uses a tool", journeys.claudeUsesATool, { requests: 2, provider: "anthropic" });
 journey("Gemini CLI says hi", journeys.geminiSaysHi, { requests: 2, provider: "gemini" });
 journey("Gemini CLI uses a tool", journeys.geminiUsesATool, { requests: 2, provider: "gemini" });
+const byLogin = { provider: "gemini", furnished: furnishWithLogin };
+journey("Gemini CLI says hi to an account with a login", journeys.geminiSaysHi, { requests: 2, ...byLogin });
+journey("Gemini CLI uses a tool of an account with a login", journeys.geminiUsesATool, { requests: 2, ...byLogin });
+journey("Google's SDK to an account with a login", journeys.googleSdk, { requests: 2, ...byLogin });
 journey("Anthropic's SDK", journeys.anthropicSdk, { requests: 2, provider: "anthropic" });
 journey("Google's SDK", journeys.googleSdk, { requests: 2, provider: "gemini" });
+
+test("Gemini CLI with its own login says hi through Code Assist", async (t) => {
+  const gateway = await startLocal(programs);
+  t.after(() => gateway.stop());
+  await journeys.geminiWithLoginSaysHi(gateway, await furnishWithLogin(gateway, fake));
+  // Beside the two calls of a model it asks who it is, what is left and what is on trial: as often as it likes.
+  const rows = await ledger(gateway, 5);
+  const generated = rows.filter((row) => row.operation === "generate");
+  assert.equal(generated.length, 2, JSON.stringify(rows));
+  for (const row of rows) {
+    assert.equal(row.status, "completed", JSON.stringify(row));
+    assert.equal(row.cost_usd > 0, row.operation === "generate", JSON.stringify(row));
+  }
+});
 
 /** A client that brings a login of its own: that goes up, no account serves, and the key never leaves. */
 function ownLogin(name, walk, login, shown) {

@@ -159,6 +159,13 @@ async fn control_works_over_http() {
     assert_eq!((&seen[0]["credential"], &seen[0]["answered"]["status"]), (&json!("a"), &json!(418)));
     let stats = control("GET", "stats", Value::Null).await.json().await;
     assert_eq!((&stats["total"]["requests"], &stats["total"]["by_status"]["418"]), (&json!(1), &json!(1)));
+    let instead = |status: u16| json!([{"answer": {"status": status, "body": {"json": {}}}}]);
+    for status in [529, 401] {
+        assert_eq!(control("PUT", "script", instead(status)).await.status, 204);
+        assert_eq!(message(&fake, "a", "hi").await.unwrap().status, status, "nothing else is left");
+    }
+    fake.idle().await;
+    assert_eq!(fake.stats().total.requests, 3, "and the counts go on");
     assert_eq!(control("POST", "clear", Value::Null).await.status, 204);
     assert_eq!(control("GET", "seen", Value::Null).await.json().await, json!([]));
     assert_eq!(control("POST", "nothing", Value::Null).await.status, 404);

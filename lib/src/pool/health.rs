@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Cooldown;
-use crate::protocol::{Penalty, Scope};
+use crate::{
+    id::RequestId,
+    protocol::{Penalty, Scope},
+};
 
 /// No cooldown that we choose ourselves is longer: an account is never believed gone for good.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(15 * 60);
@@ -54,18 +57,33 @@ pub struct Health {
     pub last: State,
     /// Why.
     pub reason: Option<String>,
-    /// When the state ends by itself; `None`: when somebody acts.
+    /// When the state ends by itself; `None`: when a test succeeds, or somebody acts.
     pub until: Option<Timestamp>,
-    /// When one request may test whether a long cooldown still holds; `None`: the cooldown is short.
+    /// When one request may test whether it serves again; `None`: its state is sat out. After failures this is the end
+    /// of the cooldown, and from then on the account is on probation.
     pub probe_at: Option<Timestamp>,
+    /// The request under way that tests it; nobody else is served by it meanwhile.
+    pub tester: Option<RequestId>,
     /// Failures in a row.
     pub failures: u32,
+}
+
+/// What went wrong in an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault<'a> {
+    /// Why the account pays.
+    pub penalty: &'a Penalty,
+    /// What the upstream said.
+    pub reason: &'a str,
+    /// Whether the attempt tested an account that was out, or anew one that was in; else a request that fails on an
+    /// account that is out had begun before.
+    pub testing: bool,
 }
 
 impl Health {
     /// Nothing wrong.
     pub fn ready() -> Self {
-        Self { last: State::Ready, reason: None, until: None, probe_at: None, failures: 0 }
+        Self { last: State::Ready, reason: None, until: None, probe_at: None, tester: None, failures: 0 }
     }
 
     /// The state by `now`: a time that has passed has cured it.
@@ -73,50 +91,96 @@ impl Health {
         if self.until.is_some_and(|until| until <= now) { State::Ready } else { self.last }
     }
 
-    /// Whether one request may test by `now` if the account serves again.
+    /// Whether a request may test by `now` if the account serves again.
     pub fn is_due_for_probe(&self, now: Timestamp) -> bool {
         self.probe_at.is_some_and(|at| at <= now)
     }
 
+    /// When something changes by itself: the state ends, or where it does not, a request tests it.
+    pub fn changes_at(&self) -> Option<Timestamp> {
+        self.until.or(self.probe_at)
+    }
+
+    /// Why it sits out by `now`, in words.
+    pub fn in_words(&self, now: Timestamp) -> Option<String> {
+        let reason = self.reason.as_deref().filter(|_| self.state(now) == self.last)?;
+        Some(match (self.is_due_for_probe(now), &self.tester) {
+            (true, Some(_)) => format!("on probation, a request is testing it; before that: {reason}"),
+            (true, None) => format!("on probation, the next request tests it; before that: {reason}"),
+            (false, _) => reason.to_owned(),
+        })
+    }
+
     /// What a failed attempt does to an account of this health.
-    pub fn after(&self, penalty: &Penalty, reason: &str, rules: &Cooldown, now: Timestamp) -> Setback {
-        let failures = self.failures.saturating_add(1);
-        let doubled = |seconds: u32, steps: u32| {
-            let longest = LONGEST_COOLDOWN.max(Duration::from_secs(seconds.into()));
-            now + Duration::from_secs(u64::from(seconds) << steps.min(16)).min(longest)
-        };
-        let whole = |last, until: Option<Timestamp>| {
-            let probe_at = until.map(|_| now + PROBE_AFTER).filter(|probe| until.is_some_and(|until| *probe < until));
-            Setback::Account(Self { last, reason: Some(reason.to_owned()), until, probe_at, failures })
-        };
-        match penalty {
-            Penalty::RateLimited { until, scope } => {
-                let until = until.unwrap_or_else(|| doubled(rules.rate_limited_seconds, self.failures));
-                match scope {
-                    Scope::Account => whole(State::Cooling, Some(until)),
-                    Scope::Family => Setback::Family { until },
-                }
+    pub fn after(&self, fault: &Fault<'_>, rules: &Cooldown, now: Timestamp) -> Setback {
+        let rate_limited = |steps| doubled(rules.rate_limited_seconds, steps, now);
+        let put = |last, until| Setback::Account(self.put(last, until, fault, now));
+        match *fault.penalty {
+            Penalty::RateLimited { until, scope: Scope::Family } => {
+                Setback::Family { until: until.unwrap_or_else(|| rate_limited(self.failures)) }
             }
-            // What is out already is not brought back by a lesser fault of a request that was still under way.
-            Penalty::Overloaded | Penalty::Unreachable if self.state(now) != State::Ready => {
-                Setback::Account(Self { failures, ..self.clone() })
+            _ if self.state(now) != State::Ready && !fault.testing && !self.is_news(fault.penalty) => Setback::Nothing,
+            Penalty::RateLimited { until, scope: Scope::Account } => {
+                put(State::Cooling, Some(until.unwrap_or_else(|| rate_limited(self.failures))))
             }
-            Penalty::Overloaded | Penalty::Unreachable if failures < rules.failure_threshold => {
-                whole(State::Ready, None)
-            }
-            Penalty::Overloaded | Penalty::Unreachable => {
-                let steps = failures - rules.failure_threshold;
-                whole(State::Cooling, Some(doubled(rules.overloaded_seconds, steps)))
-            }
-            Penalty::Exhausted { until } => whole(State::Exhausted, Some(until.unwrap_or(now + EXHAUSTED_FOR))),
-            Penalty::NeedsAuth => whole(State::NeedsAuth, None),
+            Penalty::Exhausted { until } => put(State::Exhausted, Some(until.unwrap_or(now + EXHAUSTED_FOR))),
+            Penalty::NeedsAuth => put(State::NeedsAuth, None),
+            Penalty::Overloaded | Penalty::Unreachable => Setback::Account(self.failed(fault, rules, now)),
         }
     }
+
+    /// Whether a request that was under way when the account was put out tells more than is known: requests that are under
+    /// way together fail together, and that is one fact.
+    fn is_news(&self, penalty: &Penalty) -> bool {
+        match penalty {
+            Penalty::NeedsAuth => self.last != State::NeedsAuth,
+            Penalty::RateLimited { until: Some(until), .. } | Penalty::Exhausted { until: Some(until) } => {
+                self.changes_at().is_some_and(|ends| ends < *until)
+            }
+            Penalty::Exhausted { until: None } => self.last == State::Cooling,
+            Penalty::RateLimited { until: None, .. } | Penalty::Overloaded | Penalty::Unreachable => false,
+        }
+    }
+
+    /// The upstream failed, or was not there: a few times are forgiven. Then the account sits out, and serves again when a
+    /// test succeeds.
+    fn failed(&self, fault: &Fault<'_>, rules: &Cooldown, now: Timestamp) -> Self {
+        let failures = self.failures.saturating_add(1);
+        match (self.state(now), self.until) {
+            (State::Ready, _) if failures < rules.failure_threshold => self.put(State::Ready, None, fault, now),
+            (State::Ready, _) | (State::Cooling, None) => {
+                let steps = failures.saturating_sub(rules.failure_threshold);
+                let probe_at = Some(doubled(rules.overloaded_seconds, steps, now));
+                Self { probe_at, ..self.put(State::Cooling, None, fault, now) }
+            }
+            // A test that failed for a lesser reason leaves a graver one standing.
+            _ => Self { probe_at: probe_before(self.until, now), tester: None, failures, ..self.clone() },
+        }
+    }
+
+    fn put(&self, last: State, until: Option<Timestamp>, fault: &Fault<'_>, now: Timestamp) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let reason = Some(fault.reason.to_owned());
+        Self { last, reason, until, probe_at: probe_before(until, now), tester: None, failures }
+    }
+}
+
+/// When a state that ends then may be tested, if it is a long one.
+fn probe_before(until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    Some(now + PROBE_AFTER).filter(|probe| until.is_some_and(|until| *probe < until))
+}
+
+/// So long from now, doubled so often, within bounds.
+fn doubled(seconds: u32, steps: u32, now: Timestamp) -> Timestamp {
+    let longest = LONGEST_COOLDOWN.max(Duration::from_secs(seconds.into()));
+    now + Duration::from_secs(u64::from(seconds) << steps.min(16)).min(longest)
 }
 
 /// What an attempt's failure changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setback {
+    /// Nothing: what it tells is known.
+    Nothing,
     /// The account's health is now this.
     Account(Health),
     /// Only the model family that was asked for sits out.
@@ -134,12 +198,22 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn after(before: &Health, penalty: &Penalty, testing: bool, now: i64) -> Setback {
+        before.after(&Fault { penalty, reason: "why", testing }, &Cooldown::default(), at(now))
+    }
+
+    fn health_after(before: &Health, penalty: &Penalty, testing: bool, now: i64) -> Health {
+        match after(before, penalty, testing, now) {
+            Setback::Account(health) => health,
+            other => panic!("{penalty:?} changes the account: {other:?}"),
+        }
+    }
+
     fn check(failures_before: u32, penalty: &Penalty, expect: (State, Option<i64>)) {
         let before = Health { failures: failures_before, ..Health::ready() };
-        let Setback::Account(after) = before.after(penalty, "why", &Cooldown::default(), at(1_000)) else {
-            panic!("{penalty:?} concerns the account");
-        };
-        assert_eq!((after.last, after.until.map(Timestamp::as_second)), expect, "{penalty:?} after {failures_before}");
+        let after = health_after(&before, penalty, false, 1_000);
+        let changes_at = after.changes_at().map(Timestamp::as_second);
+        assert_eq!((after.last, changes_at), expect, "{penalty:?} after {failures_before}");
         assert_eq!((after.failures, after.reason.as_deref()), (failures_before + 1, Some("why")));
     }
 
@@ -179,16 +253,14 @@ mod tests {
     #[test]
     fn a_limit_of_one_family_leaves_the_account_alone() {
         let penalty = Penalty::RateLimited { until: Some(at(2_000)), scope: Scope::Family };
-        let after = Health::ready().after(&penalty, "why", &Cooldown::default(), at(1_000));
-        assert_eq!(after, Setback::Family { until: at(2_000) });
+        assert_eq!(after(&Health::ready(), &penalty, false, 1_000), Setback::Family { until: at(2_000) });
     }
 
     #[test]
     fn a_long_cooldown_is_tested_early_and_a_short_one_is_sat_out() {
         for (until, probe_at) in [(at(1_000 + 901), Some(at(1_900))), (at(1_900), None), (at(1_060), None)] {
             let penalty = Penalty::RateLimited { until: Some(until), scope: Scope::Account };
-            let after = Health::ready().after(&penalty, "why", &Cooldown::default(), at(1_000));
-            let Setback::Account(health) = after else { panic!("{penalty:?} concerns the account") };
+            let health = health_after(&Health::ready(), &penalty, false, 1_000);
             assert_eq!(health.probe_at, probe_at, "until {until}");
             assert!(!health.is_due_for_probe(at(1_899)));
             assert_eq!(health.is_due_for_probe(at(1_900)), probe_at.is_some());
@@ -196,20 +268,82 @@ mod tests {
     }
 
     #[test]
-    fn a_lesser_fault_leaves_a_graver_one_standing() {
+    fn a_cooldown_after_failures_ends_in_probation_and_a_failed_test_doubles_it() {
+        let mut health = Health { failures: 2, ..Health::ready() };
+        for (now, wait) in [(1_000, 15), (2_000, 30), (3_000, 60)] {
+            health = health_after(&health, &Penalty::Unreachable, health.last != State::Ready, now);
+            assert_eq!((health.until, health.probe_at), (None, Some(at(now + wait))));
+            assert_eq!(health.in_words(at(now + wait - 1)).as_deref(), Some("why"));
+            for later in [now + wait, i64::from(u32::MAX)] {
+                assert_eq!(health.state(at(later)), State::Cooling, "time alone does not cure it");
+                let words = health.in_words(at(later)).unwrap();
+                assert_eq!(words, "on probation, the next request tests it; before that: why");
+            }
+        }
+        let tested = Health { tester: Some(RequestId::from("req_1".to_owned())), ..health };
+        assert!(tested.in_words(at(4_000)).unwrap().starts_with("on probation, a request is testing it"));
+    }
+
+    #[test]
+    fn a_test_that_meets_a_limit_turns_probation_into_a_cooldown_that_time_ends() {
+        let before = Health { failures: 3, last: State::Cooling, probe_at: Some(at(900)), ..Health::ready() };
+        let penalty = Penalty::RateLimited { until: Some(at(1_030)), scope: Scope::Account };
+        let health = health_after(&before, &penalty, true, 1_000);
+        assert_eq!((health.state(at(1_029)), health.state(at(1_030))), (State::Cooling, State::Ready));
+    }
+
+    #[test]
+    fn a_burst_that_fails_together_is_one_fact_and_what_tells_more_counts() {
+        let until = |second| Penalty::RateLimited { until: Some(at(second)), scope: Scope::Account };
+        let silent = Penalty::RateLimited { until: None, scope: Scope::Account };
+        let cooling = health_after(&Health::ready(), &until(1_060), false, 1_000);
+        let broken = health_after(&Health { failures: 2, ..Health::ready() }, &Penalty::Overloaded, false, 1_000);
+        let refused = health_after(&Health::ready(), &Penalty::NeedsAuth, false, 1_000);
+        for (before, penalty) in [
+            (&cooling, Penalty::Overloaded),
+            (&cooling, silent.clone()),
+            (&cooling, until(1_060)),
+            (&cooling, until(1_030)),
+            (&broken, Penalty::Unreachable),
+            (&broken, silent),
+            (&refused, Penalty::NeedsAuth),
+            (&refused, until(9_000)),
+            (&refused, Penalty::Exhausted { until: None }),
+        ] {
+            assert_eq!(after(before, &penalty, false, 1_001), Setback::Nothing, "{penalty:?} after {before:?}");
+        }
+        for (before, penalty, last) in [
+            (&cooling, until(5_000), State::Cooling),
+            (&broken, until(1_030), State::Cooling),
+            (&cooling, Penalty::Exhausted { until: None }, State::Exhausted),
+            (&cooling, Penalty::NeedsAuth, State::NeedsAuth),
+        ] {
+            assert_eq!(health_after(before, &penalty, false, 1_001).last, last, "{penalty:?} after {before:?}");
+        }
+    }
+
+    #[test]
+    fn a_lesser_fault_of_a_test_leaves_a_graver_one_standing() {
+        let spent = Health {
+            last: State::Exhausted,
+            reason: Some("402".to_owned()),
+            until: Some(at(9_000)),
+            ..Health::ready()
+        };
+        let kept = health_after(&spent, &Penalty::Overloaded, true, 1_000);
+        assert_eq!(kept, Health { failures: 1, probe_at: Some(at(1_900)), ..spent });
         let refused = Health { last: State::NeedsAuth, reason: Some("401".to_owned()), ..Health::ready() };
-        let after = refused.after(&Penalty::Overloaded, "529", &Cooldown::default(), at(1_000));
-        assert_eq!(after, Setback::Account(Health { failures: 1, ..refused }));
+        let kept = health_after(&refused, &Penalty::Unreachable, true, 1_000);
+        assert_eq!(kept, Health { failures: 1, ..refused });
     }
 
     #[test]
     fn time_cures() {
-        let cooling = Health { last: State::Cooling, until: Some(at(10)), ..Health::ready() };
-        assert_eq!(cooling.state(at(9)), State::Cooling);
-        assert_eq!(cooling.state(at(10)), State::Ready);
-        assert_eq!(
-            Health { last: State::NeedsAuth, ..Health::ready() }.state(at(i64::from(u32::MAX))),
-            State::NeedsAuth
-        );
+        let cooling =
+            Health { last: State::Cooling, until: Some(at(10)), reason: Some("429".to_owned()), ..Health::ready() };
+        assert_eq!((cooling.state(at(9)), cooling.in_words(at(9)).as_deref()), (State::Cooling, Some("429")));
+        assert_eq!((cooling.state(at(10)), cooling.in_words(at(10))), (State::Ready, None));
+        let refused = Health { last: State::NeedsAuth, ..Health::ready() };
+        assert_eq!(refused.state(at(i64::from(u32::MAX))), State::NeedsAuth);
     }
 }

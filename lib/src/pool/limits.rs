@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use crate::protocol::ReportedLimit;
 
 /// The share that is left of the tightest limit; `None` when the upstream has reported none.
-pub fn headroom(limits: &[ReportedLimit], now: Timestamp) -> Option<f64> {
-    limits.iter().filter_map(|limit| limit.left(now)).min_by(f64::total_cmp)
+pub fn headroom<'a>(limits: impl IntoIterator<Item = &'a ReportedLimit>, now: Timestamp) -> Option<f64> {
+    limits.into_iter().filter_map(|limit| limit.left(now)).min_by(f64::total_cmp)
 }
 
 /// When the first limit is renewed that anything was used of.
-pub fn earliest_reset(limits: &[ReportedLimit], now: Timestamp) -> Option<Timestamp> {
-    limits.iter().filter_map(|limit| limit.resets_at).filter(|reset| *reset > now).min()
+pub fn earliest_reset<'a>(limits: impl IntoIterator<Item = &'a ReportedLimit>, now: Timestamp) -> Option<Timestamp> {
+    limits.into_iter().filter_map(|limit| limit.resets_at).filter(|reset| *reset > now).min()
 }
 
 #[cfg(test)]
@@ -21,6 +21,7 @@ mod tests {
     fn limit(utilization: Option<f64>, counts: Option<(u64, u64)>, resets_at: i64) -> ReportedLimit {
         ReportedLimit {
             name: "x".to_owned(),
+            family: None,
             limit: counts.map(|(limit, _)| limit),
             remaining: counts.map(|(_, remaining)| remaining),
             utilization,

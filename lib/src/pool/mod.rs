@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
+    credential::Credential,
     id::AccountId,
-    protocol::{Provider, ReportedLimit},
+    protocol::{Api, Provider, ReportedLimit},
 };
 
-pub use health::{Health, Setback, State};
+pub use health::{Fault, Health, Setback, State};
 pub use limits::{earliest_reset, headroom};
 pub use policy::{Affinity, Attempts, Cooldown, Patience, Policy, Strategy};
 pub use rank::{Ask, Exclusion, Lot, Ranking, rank};
@@ -31,7 +32,7 @@ pub struct Account {
     pub name: String,
     /// Whose keys it serves.
     pub pool: String,
-    /// Where its requests go; `None`: the provider's own address.
+    /// Where its requests go; `None`: the address of its API.
     pub base_url: Option<String>,
     /// The credential, sealed for this account.
     pub sealed: Vec<u8>,
@@ -120,6 +121,20 @@ impl Account {
             created_at: now,
             updated_at: now,
         }
+    }
+
+    /// What its upstream speaks: Google serves keys and logins by different APIs.
+    pub fn api(&self) -> Api {
+        match self.provider {
+            Provider::Anthropic => Api::Anthropic,
+            Provider::Gemini if self.credential_kind == Credential::OAUTH => Api::CodeAssist,
+            Provider::Gemini => Api::Gemini,
+        }
+    }
+
+    /// The reported limits that a request for a model of this family falls under.
+    pub fn limits_of<'a>(&'a self, family: &'a str) -> impl Iterator<Item = &'a ReportedLimit> {
+        self.reported_limits.iter().filter(move |limit| limit.family.as_deref().is_none_or(|of| of == family))
     }
 
     /// What this account calls the model.

@@ -4,7 +4,7 @@ use globset::GlobSet;
 use http::{HeaderMap, Method, Uri};
 use url::form_urlencoded;
 
-use super::{Form, Operation, Protocol, Provider, path};
+use super::{Api, Form, Operation, Protocol, Provider, gemini::code_assist, path};
 use crate::error::{Error, Kind, Result};
 
 /// A request as its first line tells it; the body may say more ([`super::Demand`]).
@@ -14,6 +14,8 @@ pub struct Call {
     pub protocol: Protocol,
     /// Whose account can serve it.
     pub provider: Provider,
+    /// In whose words it is made.
+    pub api: Api,
     /// What is asked.
     pub operation: Operation,
     /// How the answer will be laid out, as far as the path tells.
@@ -67,9 +69,17 @@ impl Call {
             }
         };
         let segments: Vec<_> = path.split('/').skip(1).collect();
-        let known = match provider {
-            Provider::Anthropic => anthropic(&segments),
-            Provider::Gemini => gemini(&segments),
+        let api = match provider {
+            Provider::Anthropic => Api::Anthropic,
+            Provider::Gemini if path.starts_with("/v1internal") => Api::CodeAssist,
+            Provider::Gemini => Api::Gemini,
+        };
+        let known = match api {
+            Api::Anthropic => anthropic(&segments),
+            Api::Gemini => gemini(&segments),
+            Api::CodeAssist => {
+                code_assist::method(&segments).map(|(method, operation)| Known { method, operation, model: None })
+            }
         };
         let (operation, model) = match known {
             Some(known) if known.method == method => (known.operation, known.model),
@@ -82,7 +92,7 @@ impl Call {
         };
         let streams = path.ends_with(":streamGenerateContent");
         let form = if provider == Provider::Gemini { gemini_form(streams, uri.query())? } else { Form::Json };
-        Ok(Self { protocol, provider, operation, form, model })
+        Ok(Self { protocol, provider, api, operation, form, model })
     }
 }
 

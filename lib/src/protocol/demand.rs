@@ -7,7 +7,7 @@ use http::{HeaderMap, header::CONTENT_ENCODING};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Call, Form, Operation, Protocol, Provider, anthropic, gemini,
+    Api, Call, Form, Operation, Protocol, Provider, anthropic, gemini,
     session::{Session, Traces},
 };
 use crate::error::{Error, Kind, Result};
@@ -19,6 +19,8 @@ pub struct Demand {
     pub protocol: Protocol,
     /// Whose account can serve it.
     pub provider: Provider,
+    /// In whose words it is made.
+    pub api: Api,
     /// What is asked.
     pub operation: Operation,
     /// How the answer will be laid out.
@@ -61,12 +63,15 @@ impl Demand {
         if encodings.iter().any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
             return Err(Error::new(Kind::InvalidRequest, "content-encoding of request bodies is not supported"));
         }
-        let read = match call.provider {
-            Provider::Anthropic => anthropic::read,
-            Provider::Gemini => gemini::read,
+        let read = match call.api {
+            Api::Anthropic => anthropic::read,
+            Api::Gemini => gemini::read,
+            Api::CodeAssist => gemini::code_assist::read,
         };
         let reading = match call.operation {
             Operation::Models => Reading::default(),
+            // The project in it is not the caller's to choose, so it has to be found.
+            Operation::Other if call.api == Api::CodeAssist => read(body)?,
             // Another path's body may be anything; what can be found in it is a help, not a duty.
             Operation::Other => read(body).unwrap_or_default(),
             Operation::Generate | Operation::CountTokens | Operation::Embed => read(body)?,
@@ -79,6 +84,7 @@ impl Demand {
         Ok(Self {
             protocol: call.protocol,
             provider: call.provider,
+            api: call.api,
             operation: call.operation,
             form: if streams { Form::Sse } else { call.form },
             model,

@@ -2,6 +2,7 @@
 //!
 //! The two vendors answer the same questions, one folder each: `anthropic` and `gemini`.
 
+mod api;
 mod beginning;
 mod call;
 mod decode;
@@ -12,6 +13,7 @@ mod limits;
 mod own_login;
 mod path;
 mod peek;
+mod reason;
 mod reported;
 mod session;
 mod sse;
@@ -38,11 +40,14 @@ use crate::{
 };
 
 pub use anthropic::PING;
+pub use api::Api;
 pub(crate) use beginning::Beginning;
 pub use call::Call;
 pub use demand::{Demand, Family};
+pub(crate) use gemini::code_assist;
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
 pub use own_login::{IsOurs, to_owner};
+pub(crate) use reason::reason;
 pub use reported::ReportedLimit;
 pub use session::Session;
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
@@ -53,7 +58,7 @@ pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 pub enum Provider {
     /// `api.anthropic.com`.
     Anthropic,
-    /// `generativelanguage.googleapis.com`.
+    /// `generativelanguage.googleapis.com`, or with a login `cloudcode-pa.googleapis.com`.
     Gemini,
 }
 
@@ -147,6 +152,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Reads the word that ledger and API have for it.
+    pub fn parse(word: &str) -> Option<Self> {
+        serde_json::from_value(word.into()).ok()
+    }
+
     /// Whether the upstream charges nothing for it.
     pub fn is_free(self) -> bool {
         matches!(self, Self::CountTokens | Self::Models | Self::Other)

@@ -11,6 +11,9 @@ use super::{Provider, anthropic};
 pub struct ReportedLimit {
     /// The upstream's name for it: `5h`, `7d`, `requests`, `input_tokens` …
     pub name: String,
+    /// The model family that it is of; `None`: of the whole account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// The whole of it, where it is a count.
     #[serde(default)]
     pub limit: Option<u64>,
@@ -68,6 +71,7 @@ mod tests {
     fn limit(utilization: Option<f64>, counts: Option<(u64, u64)>, resets_at: i64) -> ReportedLimit {
         ReportedLimit {
             name: "x".to_owned(),
+            family: None,
             limit: counts.map(|(limit, _)| limit),
             remaining: counts.map(|(_, remaining)| remaining),
             utilization,

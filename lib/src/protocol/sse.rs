@@ -47,6 +47,8 @@ pub(crate) struct Splitter {
     after_cr: bool,
     /// A CR without a LF has been seen, so this stream ends its lines with CR alone.
     lone_cr: bool,
+    /// An event over the limit has been passed over.
+    passed_over: bool,
 }
 
 impl Splitter {
@@ -85,6 +87,11 @@ impl Splitter {
     pub(crate) fn between_events(&self) -> bool {
         let line_begun = !self.line.is_empty() || self.line_dropped;
         !line_begun && !self.open && (!self.after_cr || self.lone_cr)
+    }
+
+    /// Whether an event was over the limit, so that nothing of it was or will be handed on.
+    pub(crate) fn has_passed_over(&self) -> bool {
+        self.passed_over || self.oversized
     }
 
     /// Keeps a part of a line, unless the event is over the limit.
@@ -143,7 +150,7 @@ impl Splitter {
         self.name.clear();
         self.data.clear();
         self.has_data = false;
-        self.oversized = false;
+        self.passed_over |= std::mem::take(&mut self.oversized);
         self.open = false;
     }
 }

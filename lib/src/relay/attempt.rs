@@ -7,19 +7,19 @@ use http::{HeaderMap, Method};
 use tokio::time::timeout;
 
 use super::{
-    Arrival,
+    Arrival, assist,
     hold::{self, Broken, Held, Told},
     open::Open,
     refresh,
+    setback::{recover, set_back},
 };
 use crate::{
-    clock,
     error::{Error, Kind, Result},
     gateway::Context,
     id::AccountId,
     pool::Account,
-    protocol::{Penalty, Verdict, strip_key, to_upstream},
-    upstream::{Outgoing, address},
+    protocol::{Api, Penalty, Verdict, strip_key, to_upstream},
+    upstream::{Outgoing, address, cause},
 };
 
 /// What came of an attempt.
@@ -43,15 +43,15 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             tracing::error!(account = %account.id, %error, "an account's credential or address cannot be used");
             let reason = error.message.into_owned();
             open.attempted(&account.id, "needs_auth", None, began.elapsed());
-            set_back(cx, arrival, account, &Penalty::NeedsAuth, reason);
+            set_back(cx, arrival, account, open, (&Penalty::NeedsAuth, reason)).await;
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
-    let (held, verdict) = match send(cx, arrival, outgoing, open).await {
+    let (held, verdict) = match send(cx, arrival, account.api(), outgoing, open).await {
         Ok(held) => held,
         Err(unanswered) => {
             unreached(&account.id, &unanswered, open, began);
-            set_back(cx, arrival, account, &Penalty::Unreachable, unanswered.reason);
+            set_back(cx, arrival, account, open, (&Penalty::Unreachable, unanswered.reason)).await;
             return Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None };
         }
     };
@@ -59,8 +59,8 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
             open.attempted(&account.id, "delivered", Some(&held), began.elapsed());
-            if account.health.failures > 0 && verdict == Verdict::Deliver {
-                recover(cx, account);
+            if verdict == Verdict::Deliver {
+                recover(cx, account, &arrival.id);
             }
             Outcome::Committed(held)
         }
@@ -75,16 +75,17 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         }
         Verdict::Failover(penalty) => {
             open.attempted(&account.id, penalty.name(), Some(&held), began.elapsed());
-            set_back(cx, arrival, account, &penalty, held.reason());
+            set_back(cx, arrival, account, open, (&penalty, held.reason())).await;
             Outcome::Elsewhere { penalty: Some(penalty), held: Some(held) }
         }
     }
 }
 
-/// Sends a request, and holds the beginning of its answer.
+/// Sends a request to an upstream that speaks `api`, and holds the beginning of its answer.
 pub(super) async fn send(
     cx: &Context,
     arrival: &Arrival,
+    api: Api,
     outgoing: Outgoing,
     open: &Open,
 ) -> Result<(Held, Verdict), Unanswered> {
@@ -92,7 +93,7 @@ pub(super) async fn send(
     let patience = &arrival.policy().patience;
     let answer = timeout(patience.first_byte(), async {
         match cx.gateway.upstream.send(outgoing, patience.connect()).await {
-            Ok(response) => hold::hold(response, &arrival.demand).await.map_err(Unanswered::from),
+            Ok(response) => hold::hold(response, api, &arrival.demand).await.map_err(Unanswered::from),
             // Without a connection nothing was sent, and nothing can have been charged.
             Err(error) => Err(Unanswered { reason: cause(&error), sent: !error.is_connect(), told: None }),
         }
@@ -123,42 +124,6 @@ pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Ope
     }
 }
 
-/// The innermost cause of a failed send, which names what happened; the outer ones only say "error sending request".
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// Failures in a row are counted on the account as it now is, for others may have failed beside this one.
-pub(super) fn set_back(cx: &Context, arrival: &Arrival, account: &Account, penalty: &Penalty, reason: String) {
-    tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
-    let (beside, id, family, penalty) = (cx.clone(), account.id.clone(), arrival.family(), penalty.clone());
-    let cooldown = arrival.policy().cooldown.clone();
-    cx.background.spawn(async move {
-        let kept = async {
-            let truth = beside.snapshot_since(Instant::now()).await?;
-            let Some(account) = truth.accounts.iter().find(|account| account.id == id) else { return Ok(()) };
-            let setback = account.health.after(&penalty, &reason, &cooldown, clock::now());
-            beside.gateway.store.set_back(&id, &family, &setback, &reason).await
-        };
-        if let Err(error) = kept.await {
-            tracing::error!(account = %id, %error, "an account's setback could not be kept");
-        }
-    });
-}
-
-fn recover(cx: &Context, account: &Account) {
-    let (cx_then, id) = (cx.clone(), account.id.clone());
-    cx.background.spawn(async move {
-        if let Err(error) = cx_then.gateway.store.recover(&id).await {
-            tracing::error!(account = %id, %error, "an account's recovery could not be kept");
-        }
-    });
-}
-
 /// Keeps what an answer says of the account's limits, where it says something new.
 fn learn(cx: &Context, account: &Account, headers: &HeaderMap) {
     let limits = account.provider.reported_limits(headers);
@@ -186,6 +151,10 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
     })?;
     let mut headers = to_upstream(&arrival.headers);
     demand.provider.authorize(&mut headers, &credential)?;
+    if account.api() == Api::CodeAssist {
+        let base_url = cx.gateway.base_url(account);
+        return assist::outgoing(arrival, account, base_url, &credential, headers);
+    }
     let mapped =
         demand.model.as_deref().map(|asked| (asked, account.model_name(asked))).filter(|(asked, to)| asked != to);
     let mut path = Cow::Borrowed(arrival.uri.path());

@@ -6,17 +6,23 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::time::timeout;
 
-use super::refresh;
+use super::{
+    refresh,
+    setback::{self, Failure},
+};
 use crate::{
     clock,
     credential::Credential,
     error::{Error, Kind, Result},
     gateway::{Context, Unable},
     pool::{Account, Cooldown},
-    protocol::{Answer, Penalty, Provider, Verdict},
-    upstream::{Outgoing, address},
+    protocol::{
+        Answer, Api, Penalty, Provider, Verdict,
+        code_assist::{Loaded, is_barred_by_policy, load_request, loaded},
+        reason,
+    },
+    upstream::{Outgoing, address, code_assist},
 };
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -30,13 +36,13 @@ pub(crate) struct Finding {
     pub(crate) took_ms: u64,
 }
 
-/// Lists the models with the account's credential, and keeps what that teaches of its health. A login that has ended, or
+/// Lists the models with the account's credential, or asks Code Assist who the account is, and keeps what that teaches of its health. A login that has ended, or
 /// is refused, is renewed first.
 pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
     let began = Instant::now();
     let took_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let unwell = |unable: Unable| Finding { ok: false, status: None, message: unable.reason, took_ms: took_ms() };
-    let mut account = match refresh::living(cx, account).await {
+    let mut account = match refresh::ready(cx, account).await {
         Ok(account) => account,
         Err(unable) => return Ok(unwell(unable)),
     };
@@ -55,8 +61,8 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
     match &asked.penalty {
         None => store.note_good_check(&account.id).await?,
         Some(penalty) => {
-            let setback = account.health.after(penalty, &asked.message, &Cooldown::default(), clock::now());
-            store.set_back(&account.id, "", &setback, &asked.message).await?;
+            let failure = Failure { account: &account, family: "", penalty, reason: &asked.message, request: None };
+            setback::keep(store, &failure, &Cooldown::default()).await?;
         }
     }
     let Asked { status, penalty, message } = asked;
@@ -71,31 +77,45 @@ struct Asked {
 }
 
 async fn ask(cx: &Context, account: &Account) -> Result<Asked> {
-    let outgoing = outgoing(cx, account)?;
-    let answered = timeout(PATIENCE, read(cx, outgoing)).await.unwrap_or(Err("no answer in time".to_owned()));
-    let (status, headers, body) = match answered {
-        Ok(answered) => answered,
-        Err(message) => return Ok(Asked { status: None, penalty: Some(Penalty::Unreachable), message }),
-    };
-    let answer = Answer { status, headers: &headers, body: &body };
-    let penalty = match (status.is_success(), account.provider.judge(&answer, clock::now())) {
-        (false, Verdict::Failover(penalty)) => Some(penalty),
-        _ => None,
-    };
-    Ok(Asked { status: Some(status.as_u16()), penalty, message: format!("the upstream answered {status}") })
-}
-
-async fn read(cx: &Context, outgoing: Outgoing) -> Result<(StatusCode, HeaderMap, bytes::Bytes), String> {
-    let response = cx.gateway.upstream.send(outgoing, PATIENCE).await.map_err(|error| super::attempt::cause(&error))?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.bytes().await.map_err(|error| super::attempt::cause(&error))?;
-    Ok((status, headers, body))
-}
-
-fn outgoing(cx: &Context, account: &Account) -> Result<Outgoing> {
     let credential = cx.gateway.unseal(account).map_err(|why| {
         Error::new(Kind::Conflict, "the stored credential cannot be opened with this gateway's keys").with_source(why)
     })?;
+    let told = match (account.api(), &credential) {
+        (Api::CodeAssist, Credential::OAuth { project, .. }) => {
+            let request = load_request(project.as_deref());
+            code_assist::call(
+                &cx.gateway.upstream,
+                cx.gateway.base_url(account),
+                &credential,
+                "loadCodeAssist",
+                &request,
+            )
+            .await?
+        }
+        _ => cx.gateway.upstream.ask(list_of_models(cx, account, &credential)?, PATIENCE).await,
+    };
+    let (status, headers, body) = match told {
+        Ok(told) => told,
+        Err(message) => return Ok(Asked { status: None, penalty: Some(Penalty::Unreachable), message }),
+    };
+    let answer = Answer { status, headers: &headers, body: &body };
+    let (penalty, message) = match (status.is_success(), account.provider.judge(&answer, clock::now())) {
+        _ if account.api() == Api::CodeAssist && is_barred_by_policy(&body) => (None, None),
+        (true, _) if account.api() == Api::CodeAssist => {
+            let unusable = match loaded(&body, credential.project()) {
+                Some(Loaded::Never(why)) => Some(why),
+                _ => None,
+            };
+            (unusable.as_ref().map(|_| Penalty::NeedsAuth), unusable)
+        }
+        (false, Verdict::Failover(penalty)) => (Some(penalty), Some(reason(status, &body))),
+        _ => (None, None),
+    };
+    let message = message.unwrap_or_else(|| format!("the upstream answered {status}"));
+    Ok(Asked { status: Some(status.as_u16()), penalty, message })
+}
+
+fn list_of_models(cx: &Context, account: &Account, credential: &Credential) -> Result<Outgoing> {
     let mut headers = HeaderMap::new();
     let path = match account.provider {
         Provider::Anthropic => {
@@ -104,7 +124,7 @@ fn outgoing(cx: &Context, account: &Account) -> Result<Outgoing> {
         }
         Provider::Gemini => "/v1beta/models?pageSize=1",
     };
-    account.provider.authorize(&mut headers, &credential)?;
+    account.provider.authorize(&mut headers, credential)?;
     let url = address(cx.gateway.base_url(account), path)?;
     Ok(Outgoing { method: Method::GET, url, headers, body: bytes::Bytes::new() })
 }

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     clock,
     error::{Error, Kind, Result},
-    gateway::Context,
+    gateway::{Context, Snapshot},
     id::AccountId,
     pool::{Account, Ask, Exclusion, Lot, Ranking, rank},
+    protocol::Api,
     random,
     store::{Binding, Claim, Granted, Refused},
 };
@@ -22,70 +23,73 @@ use crate::{
 const BUSY_FOR: Duration = Duration::from_secs(2);
 /// A request that has ended holds its lease until its row is written: a cap that is reached is given that long to fall.
 const SETTLING: Duration = Duration::from_millis(50);
-/// How often it is given that.
-const WAITS: u32 = 2;
-/// How often what was decided on may turn out to be old before the caller is told to come back.
+/// How often it is looked who serves before the caller is told to come back.
 const LOOKS: usize = 4;
 /// The accounts that one claim names; when all of them are busy, a further claim names the next.
 const NAMED_AT_ONCE: usize = 64;
 
-/// Ranks and claims. What was decided on may turn out to be old; then it is read again.
+/// Ranks and claims. What was decided on may turn out to be old, and a cap may be about to fall: then it is looked again.
 pub(super) async fn next_account(
     cx: &Context,
     arrival: &mut Arrival,
     open: &Open,
     tried: &[AccountId],
 ) -> Result<Account> {
-    let mut waits = 0;
-    for _ in 0..LOOKS {
+    for look in 1..=LOOKS {
         arrival.allowed()?;
         let asked = Instant::now();
         let snapshot = Arc::clone(&arrival.snapshot);
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
-        let mut outcome = Err(Refused::AccountsBusy);
-        for accounts in ranking.order.chunks(NAMED_AT_ONCE) {
-            outcome = claim_to_the_end(cx, arrival, open, claim(arrival, open, Some(accounts))).await?;
-            if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
-                break;
+        if ranking.is_empty() {
+            // The first look is on what is remembered.
+            if look > 1 {
+                return Err(nobody(arrival, &ranking));
             }
-        }
-        match outcome {
-            Ok(granted) => {
-                let account = snapshot.accounts.iter().find(|account| account.id == granted.account).cloned();
-                return account.ok_or_else(|| Error::internal("a claim took an account that was not named"));
+        } else {
+            match claim_in_order(cx, arrival, open, ranking).await? {
+                Ok(granted) => return named(&snapshot, &granted.account),
+                Err(Refused::SettingsChanged) => {}
+                Err(refused) if refused.is_final() || look == LOOKS => return Err(refusal(arrival, refused)),
+                Err(_) => sleep(SETTLING).await,
             }
-            Err(Refused::KeyGone) => return Err(key_gone()),
-            Err(Refused::KeyLimited(standing)) => return Err(standing.refusal(clock::now())),
-            Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
-            Err(Refused::AccountsBusy) if waits == WAITS || (waits > 0 && ranking.order.is_empty()) => break,
-            Err(Refused::KeyBusy | Refused::AccountsBusy) => {
-                waits += 1;
-                if !ranking.order.is_empty() {
-                    sleep(SETTLING).await;
-                }
-            }
-            Err(Refused::SettingsChanged) => {}
         }
         look_again(cx, arrival, asked).await?;
     }
-    let ranking = ranking(cx, arrival, &arrival.snapshot.accounts, tried);
-    Err(if ranking.order.is_empty() { nobody(arrival, &ranking) } else { everyone_busy(arrival) })
+    Err(everyone_busy(arrival))
+}
+
+/// Claims the first account of the order that is free.
+async fn claim_in_order(
+    cx: &Context,
+    arrival: &Arrival,
+    open: &Open,
+    mut ranking: Ranking<'_>,
+) -> Result<Result<Granted, Refused>> {
+    while !ranking.is_empty() {
+        let named = ranking.take(NAMED_AT_ONCE);
+        let outcome = claim_to_the_end(cx, arrival, open, claim(arrival, open, Some((&named, &ranking)))).await?;
+        if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
+            return Ok(outcome);
+        }
+    }
+    Ok(Err(Refused::AccountsBusy))
+}
+
+fn named(snapshot: &Snapshot, id: &AccountId) -> Result<Account> {
+    let account = snapshot.accounts.iter().find(|account| account.id == *id).cloned();
+    account.ok_or_else(|| Error::internal("a claim took an account that was not named"))
 }
 
 /// Claims for a request that comes with its caller's own login: all that holds of the key holds, and no account is taken.
 pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) -> Result<AccountId> {
-    let mut waits = 0;
-    for _ in 0..LOOKS {
+    for look in 1..=LOOKS {
         arrival.allowed()?;
         let asked = Instant::now();
         match claim_to_the_end(cx, arrival, open, claim(arrival, open, None)).await? {
             Ok(granted) => return Ok(granted.account),
-            Err(Refused::KeyGone) => return Err(key_gone()),
-            Err(Refused::KeyLimited(standing)) => return Err(standing.refusal(clock::now())),
-            Err(Refused::KeyBusy) if waits == WAITS => return Err(key_busy(arrival)),
-            Err(Refused::KeyBusy) => {
-                waits += 1;
-                sleep(SETTLING).await;
+            Err(Refused::KeyBusy) if look < LOOKS => sleep(SETTLING).await,
+            Err(refused @ (Refused::KeyGone | Refused::KeyLimited(_) | Refused::KeyBusy)) => {
+                return Err(refusal(arrival, refused));
             }
             Err(Refused::SettingsChanged | Refused::AccountsBusy) => {}
         }
@@ -126,6 +130,8 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     let ask = Ask {
         pool: &arrival.key.pool,
         provider: arrival.demand.provider,
+        api: arrival.demand.api,
+        operation: arrival.demand.operation,
         model: arrival.demand.model.as_deref(),
         family: &family,
         tried,
@@ -139,7 +145,7 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
 }
 
-fn claim(arrival: &Arrival, open: &Open, accounts: Option<&[&Account]>) -> Claim {
+fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_>)>) -> Claim {
     let session = arrival.session.clone();
     let affinity = &arrival.policy().affinity;
     let binding = Binding { session_seconds: affinity.ttl_seconds, session_in_flight: affinity.max_in_flight };
@@ -151,16 +157,26 @@ fn claim(arrival: &Arrival, open: &Open, accounts: Option<&[&Account]>) -> Claim
         family: arrival.family(),
         // What the upstream charges nothing for is no use of a limit either.
         tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
-        accounts: accounts.map(|accounts| accounts.iter().map(|account| account.id.clone()).collect()),
-        affinity: (affinity.enabled && session.is_some() && accounts.is_some()).then_some(binding),
+        accounts: among.map(|(named, _)| named.iter().map(|account| account.id.clone()).collect()),
+        unsuited: among.filter(|(_, others)| !others.is_empty()).map(|(_, others)| unsuited(others)),
         secret_ends: arrival.key.secret_ends_at,
+        affinity: (affinity.enabled && session.is_some() && among.is_some()).then_some(binding),
         session,
         draft: open::draft(arrival, open, &arrival.snapshot.prices),
     }
 }
 
-fn key_gone() -> Error {
-    Error::new(Kind::Unauthenticated, "this API key is revoked or expired")
+fn unsuited(ranking: &Ranking<'_>) -> Vec<AccountId> {
+    ranking.excluded.iter().map(|(account, _)| account.id.clone()).collect()
+}
+
+fn refusal(arrival: &Arrival, refused: Refused) -> Error {
+    match refused {
+        Refused::KeyGone => Error::new(Kind::Unauthenticated, "this API key is revoked or expired"),
+        Refused::KeyLimited(standing) => standing.refusal(clock::now()),
+        Refused::KeyBusy => key_busy(arrival),
+        Refused::AccountsBusy | Refused::SettingsChanged => everyone_busy(arrival),
+    }
 }
 
 fn key_busy(arrival: &Arrival) -> Error {
@@ -178,8 +194,13 @@ fn everyone_busy(arrival: &Arrival) -> Error {
 /// Why there is no account to ask at all.
 fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
     let (provider, pool) = (arrival.demand.provider, &arrival.key.pool);
+    let excluded = &ranking.excluded;
+    if !excluded.is_empty() && excluded.iter().all(|(_, why)| matches!(why, Exclusion::Api(_))) {
+        return wrong_kind(arrival);
+    }
     let comes_back = ranking.excluded.iter().filter_map(|(_, why)| match why {
         Exclusion::Cooling { until } | Exclusion::Spent { until } => Some(*until),
+        Exclusion::Tested => Some(clock::now() + BUSY_FOR),
         _ => None,
     });
     if let Some(until) = comes_back.min() {
@@ -197,4 +218,18 @@ fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
             Error::new(Kind::Unavailable, format!("no {provider} account in the pool `{pool}` is usable at the moment"))
         }
     }
+}
+
+/// The pool has accounts of the provider, and none that such a call can be made with.
+fn wrong_kind(arrival: &Arrival) -> Error {
+    let pool = &arrival.key.pool;
+    let message = match arrival.demand.api {
+        Api::CodeAssist => format!("Code Assist needs an account with a login, and the pool `{pool}` has none"),
+        _ => format!(
+            "every {} account in the pool `{pool}` holds a login and is served by Code Assist, which has only \
+             generateContent, streamGenerateContent and countTokens; this call needs an account with an API key",
+            arrival.demand.provider
+        ),
+    };
+    Error::new(Kind::InvalidRequest, message)
 }

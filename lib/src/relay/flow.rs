@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::{OUT_OF_TIME, hold::Held, open::Open};
+use super::{OUT_OF_TIME, hold::Held, open::Open, source::Source};
 use crate::{
     error::{BoxError, Error, Kind},
     protocol::{Demand, Form, PING, Provider},
@@ -25,7 +25,7 @@ const BREAK_AFTER: Duration = Duration::from_millis(20);
 /// The body of a relayed answer.
 pub(super) struct Flow {
     held: VecDeque<Bytes>,
-    rest: Option<reqwest::Body>,
+    rest: Option<Source>,
     open: Open,
     idle: Timer,
     /// The host's limit, where it has one.
@@ -68,7 +68,7 @@ impl Flow {
     pub(super) fn plain(idle: Duration, held: Held, open: Open) -> Self {
         Self {
             held: held.chunks,
-            rest: held.rest.map(reqwest::Body::from),
+            rest: held.rest,
             deadline: open.ends_at().map(|at| Box::pin(sleep_until(at))),
             open,
             idle: Timer::new(idle),
@@ -87,8 +87,8 @@ impl Flow {
         if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(task).is_ready()) {
             return Poll::Ready(Some(Err(OUT_OF_TIME.to_owned())));
         }
-        match Pin::new(rest).poll_frame(task) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),
+        match rest.poll_chunk(task) {
+            Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err("the upstream broke off its answer".to_owned()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if self.idle.poll(task).is_ready() => {
@@ -188,7 +188,7 @@ impl Body for Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         // A server that has sent as many bytes as it announced drops the body without asking for its end.
-        let all_sent = || self.held.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream);
+        let all_sent = || self.held.is_empty() && self.rest.as_ref().is_none_or(Source::is_end_stream);
         let whole = if self.must_end_well { self.open.has_ended() } else { all_sent() };
         if whole {
             self.open.completed();

@@ -4,17 +4,19 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 
+use super::source::Source;
 use crate::{
     clock,
-    protocol::{Answer, Beginning, Demand, Form, Usage, Verdict, meter},
+    protocol::{
+        Answer, Api, Beginning, Demand, Form, Operation, Usage, Verdict,
+        code_assist::{self, Unwrap},
+        meter, reason,
+    },
 };
 
-use super::attempt::cause;
-
-/// The longest text of an upstream that is kept as the reason of a setback.
-const REASON_CHARS: usize = 300;
+/// An answer in one piece is held up to here; what is longer goes out as it comes.
+const MOST_HELD: usize = 1 << 20;
 
 /// An answer whose beginning has been read.
 pub(super) struct Held {
@@ -23,7 +25,7 @@ pub(super) struct Held {
     /// What has been read.
     pub(super) chunks: VecDeque<Bytes>,
     /// What is still to come; `None` when all has been read.
-    pub(super) rest: Option<reqwest::Response>,
+    pub(super) rest: Option<Source>,
     /// The error, unpacked, where it is one: its body's beginning, or the data of a stream's event.
     error: Vec<u8>,
     /// What it says that it used, where it is an error.
@@ -45,46 +47,56 @@ pub(super) struct Broken {
     pub(super) told: Option<Box<Told>>,
 }
 
-/// Reads as much of an answer as its verdict needs: an error's body, a stream's first event, or the first bytes.
-pub(super) async fn hold(mut response: reqwest::Response, demand: &Demand) -> Result<(Held, Verdict), Broken> {
+/// Reads as much of the answer of an upstream that speaks `api` as its verdict needs: an error's body, a stream's first
+/// event, or an answer in one piece whole.
+pub(super) async fn hold(
+    mut response: reqwest::Response,
+    api: Api,
+    demand: &Demand,
+) -> Result<(Held, Verdict), Broken> {
     let status = response.status();
-    let headers = std::mem::take(response.headers_mut());
+    let mut headers = std::mem::take(response.headers_mut());
+    let unwrap = Unwrap::new(api, demand, status, &mut headers);
+    let mut source = Source::new(response, unwrap);
     let mut beginning = Beginning::new(&headers);
     let mut chunks = VecDeque::new();
-    let mut ended = false;
+    let (mut held_bytes, mut ended) = (0, false);
     let decided = loop {
         if let Some(decided) = first_event_verdict(status, &headers, &beginning, demand) {
             break Some(decided);
         }
         let enough = match demand.form {
             _ if !status.is_success() => beginning.is_full(),
+            // Its caller can do nothing with a part of it, and while it is held another account can still give a whole one.
+            Form::Json if demand.operation != Operation::Other => held_bytes > MOST_HELD,
             Form::Json => !chunks.is_empty(),
             Form::Sse | Form::JsonArray => beginning.is_full(),
         };
         if enough || ended {
             break None;
         }
-        match response.chunk().await {
-            Ok(Some(chunk)) => {
+        match source.chunk().await {
+            Some(Ok(chunk)) => {
                 beginning.see(&chunk);
+                held_bytes += chunk.len();
                 chunks.push_back(chunk);
             }
-            Ok(None) => ended = true,
+            None => ended = true,
             // Nothing has reached the caller yet, so this attempt can be made elsewhere.
-            Err(error) => {
-                return Err(Broken { reason: cause(&error), told: told(demand, status, beginning.plain()) });
-            }
+            Some(Err(reason)) => return Err(Broken { reason, told: told(demand, status, beginning.plain()) }),
         }
     };
     let (verdict, error) = decided.unwrap_or_else(|| {
         let answer = Answer { status, headers: &headers, body: beginning.plain() };
+        let verdict = || demand.provider.judge(&answer, clock::now());
         match status.is_success() {
             true => (Verdict::Deliver, Vec::new()),
-            false => (demand.provider.judge(&answer, clock::now()), beginning.plain().to_vec()),
+            false if api == demand.api => (verdict(), beginning.plain().to_vec()),
+            false => (code_assist::of_wrapped(verdict(), answer.body), beginning.plain().to_vec()),
         }
     });
     let told = if verdict == Verdict::Deliver { None } else { told(demand, status, beginning.plain()) };
-    Ok((Held { status, headers, chunks, rest: (!ended).then_some(response), error, told }, verdict))
+    Ok((Held { status, headers, chunks, rest: (!ended).then_some(source), error, told }, verdict))
 }
 
 /// What a stream's first event means, once it is there, and its data where it is an error.
@@ -132,25 +144,8 @@ impl Held {
 
     /// What the upstream gave as the reason, in one line.
     pub(super) fn reason(&self) -> String {
-        #[derive(Deserialize)]
-        struct Body {
-            error: Message,
-        }
-        #[derive(Deserialize)]
-        struct Message {
-            message: String,
-        }
-        let message = serde_json::Deserializer::from_slice(&self.error).into_iter::<Body>().next();
-        match message {
-            Some(Ok(body)) => format!("{}: {}", self.status.as_u16(), one_line(&body.error.message)),
-            _ => format!("status {}", self.status.as_u16()),
-        }
+        reason(self.status, &self.error)
     }
-}
-
-/// Without control characters, which a log or a terminal would obey, and cut short.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS).collect()
 }
 
 #[cfg(test)]

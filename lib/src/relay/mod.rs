@@ -1,5 +1,6 @@
 //! The life of one proxied request: rank, claim, attempt, and again with another account until an answer may be shown.
 
+mod assist;
 mod attempt;
 mod body;
 mod check;
@@ -8,7 +9,11 @@ mod flow;
 mod hold;
 mod open;
 mod passthrough;
+mod project;
+mod quota;
 mod refresh;
+mod setback;
+mod source;
 mod upkeep;
 
 use std::{
@@ -28,7 +33,7 @@ use crate::{
     http::Response,
     id::{AccountId, RequestId},
     pool::{Account, Policy},
-    protocol::{Demand, Operation, Penalty, Protocol},
+    protocol::{Api, Demand, Operation, Penalty, Protocol, code_assist},
 };
 
 pub(crate) use check::check;
@@ -95,7 +100,9 @@ impl Arrival {
 
     /// Whether sending it twice does no harm: a call that makes something at the upstream must not make it twice.
     fn may_be_repeated(&self) -> bool {
-        self.demand.operation != Operation::Other || self.method == Method::GET
+        self.demand.operation != Operation::Other
+            || self.method == Method::GET
+            || (self.demand.api == Api::CodeAssist && code_assist::only_asks(self.uri.path()))
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn relay(cx: &Context, mut arrival: Arrival, open: Open) -> Res
     let outgoing = outgoing(cx, &arrival)?;
     let account = claim::passage(cx, &mut arrival, &open).await?;
     let began = Instant::now();
-    match attempt::send(cx, &arrival, outgoing, &open).await {
+    match attempt::send(cx, &arrival, arrival.demand.api, outgoing, &open).await {
         Ok((held, _)) => {
             open.attempted(&account, "delivered", Some(&held), began.elapsed());
             // An upstream that fails is no fault of the caller's; it is told so unchanged all the same.
@@ -45,7 +45,7 @@ fn outgoing(cx: &Context, arrival: &Arrival) -> Result<Outgoing> {
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
     Ok(Outgoing {
         method: arrival.method.clone(),
-        url: address(cx.gateway.own_upstream(provider, path), &[path, &query].concat())?,
+        url: address(cx.gateway.own_upstream(arrival.demand.api), &[path, &query].concat())?,
         headers: provider.to_own_upstream(&arrival.headers, PresentedKey::is_meant_by),
         body: if arrival.method == Method::GET { Bytes::new() } else { arrival.body.clone() },
     })

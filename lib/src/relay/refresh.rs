@@ -20,6 +20,8 @@ use super::{
     attempt::{self, Outcome},
     hold::Held,
     open::Open,
+    project,
+    setback::set_back,
 };
 use crate::{
     clock,
@@ -28,7 +30,6 @@ use crate::{
     pool::{Account, State},
     protocol::Penalty,
     random,
-    secret::Secret,
     store::{Failure, Remedy, Replacement, Turn, Version},
     upstream::oauth::{self, Denied, Grant},
 };
@@ -53,11 +54,11 @@ const STORE_TRIES: u32 = 7;
 /// again, once, on the same account.
 pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, open: &Open) -> Outcome {
     let began = Instant::now();
-    let mut account = match living(cx, account).await {
+    let mut account = match ready(cx, account).await {
         Ok(account) => account,
         Err(unable) => {
             open.attempted(&account.id, unable.penalty().name(), None, began.elapsed());
-            return elsewhere(cx, arrival, account, (unable, None));
+            return elsewhere(cx, arrival, account, open, (unable, None)).await;
         }
     };
     let mut renewed = false;
@@ -72,10 +73,13 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return ended(cx, &account, held, None).await;
         }
         account = match renew(cx, &account).await {
-            Ok(Some(newer)) => Cow::Owned(newer),
+            Ok(Some(newer)) => match project::known(cx, Cow::Owned(newer)).await {
+                Ok(newer) => newer,
+                Err(unable) => return elsewhere(cx, arrival, &account, open, (unable, Some(held))).await,
+            },
             Ok(None) => return ended(cx, &account, held, None).await,
             Err(Unable { remedy: Remedy::Settings, reason }) => return ended(cx, &account, held, Some(reason)).await,
-            Err(unable) => return elsewhere(cx, arrival, &account, (unable, Some(held))),
+            Err(unable) => return elsewhere(cx, arrival, &account, open, (unable, Some(held))).await,
         };
         renewed = true;
     }
@@ -86,24 +90,35 @@ pub(super) fn may_cure(account: &Account, held: &Held) -> bool {
     account.credential_kind == Credential::OAUTH && held.refuses_token()
 }
 
-/// The account with a token that does not end at once, as far as one can be had.
-pub(super) async fn living<'a>(cx: &Context, account: &'a Account) -> Result<Cow<'a, Account>, Unable> {
+/// The account with all that a request needs: a token that lives, and a project where its API wants one.
+pub(super) async fn ready<'a>(cx: &Context, account: &'a Account) -> Result<Cow<'a, Account>, Unable> {
     if account.credential_kind != Credential::OAUTH {
         return Ok(Cow::Borrowed(account));
     }
-    let known = cx.gateway.renewals.newer(account).map_or(Cow::Borrowed(account), Cow::Owned);
-    if !ends_within(&known, LAST_MOMENT, clock::now()) {
-        return Ok(known);
-    }
-    match renew(cx, &known).await {
-        Ok(Some(renewed)) => Ok(Cow::Owned(renewed)),
-        Ok(None) => Ok(known),
-        // It may be the endpoint that is down; the token lives on.
-        Err(unable) if unable.remedy != Remedy::Login && !ends_within(&known, Duration::ZERO, clock::now()) => {
-            Ok(known)
+    let living = living(cx, account).await?;
+    project::known(cx, living).await
+}
+
+/// The account with a token that does not end at once, as far as one can be had.
+async fn living<'a>(cx: &Context, account: &'a Account) -> Result<Cow<'a, Account>, Unable> {
+    let mut known = cx.gateway.renewals.newer(account).map_or(Cow::Borrowed(account), Cow::Owned);
+    let mut come = 0;
+    while come < 2 && ends_within(&known, LAST_MOMENT, clock::now()) {
+        match renew(cx, &known).await {
+            Ok(Some(renewed)) => {
+                // With the same end it was another errand that was waited for, and the token is still the old one.
+                come += if renewed.credential_expires_at == known.credential_expires_at { 1 } else { 2 };
+                known = Cow::Owned(renewed);
+            }
+            Ok(None) => break,
+            // It may be the endpoint that is down; the token lives on.
+            Err(unable) if unable.remedy != Remedy::Login && !ends_within(&known, Duration::ZERO, clock::now()) => {
+                break;
+            }
+            Err(unable) => return Err(unable),
         }
-        Err(unable) => Err(unable),
     }
+    Ok(known)
 }
 
 /// Begins to renew what is about to end, now and then, beside a request. Accounts that cool or are exhausted keep their
@@ -120,7 +135,7 @@ pub(super) fn when_due(cx: &Context, snapshot: &Snapshot) {
     for account in due.take(MOST_AT_ONCE) {
         let known = cx.gateway.renewals.newer(account).unwrap_or_else(|| account.clone());
         if ends_within(&known, AHEAD, now) {
-            drop(cx.gateway.renewals.join(&known, || begin(cx, &known)));
+            drop(cx.gateway.renewals.join(&known, || begin(cx, &known, Errand::Token)));
         }
     }
 }
@@ -133,17 +148,26 @@ fn ends_within(account: &Account, time: Duration, now: Timestamp) -> bool {
 pub(super) async fn renew(cx: &Context, known: &Account) -> Renewed {
     match cx.gateway.renewals.newer(known) {
         Some(newer) => Ok(Some(newer)),
-        None => cx.gateway.renewals.join(known, || begin(cx, known)).await,
+        None => cx.gateway.renewals.join(known, || begin(cx, known, Errand::Token)).await,
     }
 }
 
-fn begin(cx: &Context, known: &Account) -> BoxFuture<'static, Renewed> {
+/// What a credential is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// A token that lives.
+    Token,
+    /// The project that requests count against.
+    Project,
+}
+
+pub(super) fn begin(cx: &Context, known: &Account, errand: Errand) -> BoxFuture<'static, Renewed> {
     let (tell, told) = oneshot::channel();
     let (gateway, known) = (Arc::clone(&cx.gateway), known.clone());
     cx.background.spawn(async move {
-        let renewed = Renewal::of(&gateway, &known).run().await;
+        let renewed = Renewal::of(&gateway, &known).run(errand).await;
         if let Err(unable) = &renewed {
-            tracing::warn!(account = %known.id, reason = unable.reason, "a login could not be renewed");
+            tracing::warn!(account = %known.id, ?errand, reason = unable.reason, "a login could not be renewed");
         }
         gateway.renewals.done(&known, &renewed);
         // Nobody may be waiting.
@@ -153,9 +177,9 @@ fn begin(cx: &Context, known: &Account) -> BoxFuture<'static, Renewed> {
 }
 
 /// One renewal of one version of a credential.
-struct Renewal<'a> {
-    gateway: &'a Gateway,
-    known: &'a Account,
+pub(super) struct Renewal<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) known: &'a Account,
     version: Version,
     holder: String,
 }
@@ -166,15 +190,22 @@ impl<'a> Renewal<'a> {
         Self { gateway, known, version, holder: format!("{:016x}", random::draw()) }
     }
 
-    async fn run(&self) -> Renewed {
-        let Ok(Credential::OAuth { refresh_token: Some(refresh_token), project, .. }) = self.gateway.unseal(self.known)
-        else {
-            return Ok(None);
+    async fn run(&self, errand: Errand) -> Renewed {
+        let Ok(login @ Credential::OAuth { .. }) = self.gateway.unseal(self.known) else { return Ok(None) };
+        let turn = match (errand, &login) {
+            (Errand::Token, Credential::OAuth { refresh_token: None, .. }) => return Ok(None),
+            (Errand::Token, _) => TURN,
+            (Errand::Project, _) => project::TURN,
         };
         let asked = Instant::now();
         loop {
-            match self.gateway.store.begin_refresh(&self.version, &self.holder, TURN).await.map_err(away)? {
-                Turn::Ours { interrupted } => return self.exchange(refresh_token, project, interrupted).await,
+            match self.gateway.store.begin_refresh(&self.version, &self.holder, turn).await.map_err(away)? {
+                Turn::Ours { interrupted } => {
+                    return match errand {
+                        Errand::Token => self.exchange(login, interrupted).await,
+                        Errand::Project => self.resolve(login, interrupted).await,
+                    };
+                }
                 Turn::Newer => return self.reread().await,
                 Turn::Resting { reason, remedy: Remedy::Login } => return self.mark_ended(reason).await,
                 Turn::Resting { reason, remedy } => return Err(Unable { remedy, reason }),
@@ -187,7 +218,10 @@ impl<'a> Renewal<'a> {
     }
 
     /// It is our turn: asks the endpoint, and stores what it gives.
-    async fn exchange(&self, refresh_token: Secret, project: Option<String>, interrupted: bool) -> Renewed {
+    pub(super) async fn exchange(&self, login: Credential, interrupted: bool) -> Renewed {
+        let Credential::OAuth { refresh_token: Some(refresh_token), project, .. } = login else {
+            return self.give_up("log in again: the access token is refused".to_owned(), interrupted).await;
+        };
         let Self { gateway, known, .. } = self;
         let client = gateway.oauth_client(known.provider);
         match oauth::refresh(&gateway.upstream, client, known.provider, &refresh_token).await {
@@ -218,7 +252,7 @@ impl<'a> Renewal<'a> {
     }
 
     /// Until this has succeeded the new pair exists only here, so it is tried for as long as the turn may last.
-    async fn keep(&self, credential: &Credential) -> Result<(), Unable> {
+    pub(super) async fn keep(&self, credential: &Credential) -> Result<(), Unable> {
         let sealed = self.gateway.seal(&self.known.id, credential);
         let new = Replacement { sealed: &sealed, hint: &credential.hint(), expires_at: credential.expires_at() };
         let mut attempt = 0;
@@ -236,13 +270,13 @@ impl<'a> Renewal<'a> {
     }
 
     /// The account as the database has it now, whoever renewed it.
-    async fn reread(&self) -> Renewed {
+    pub(super) async fn reread(&self) -> Renewed {
         let account = self.gateway.store.account(&self.known.id).await.map_err(away)?;
         Ok(Some(account))
     }
 
     /// Nobody but the operator can mend this.
-    async fn give_up(&self, reason: String, unanswered: bool) -> Renewed {
+    pub(super) async fn give_up(&self, reason: String, unanswered: bool) -> Renewed {
         let outcome = self.mark_ended(reason.clone()).await;
         self.fail(&Failure { reason: &reason, remedy: Remedy::Login, unanswered, rest: REST }).await?;
         outcome
@@ -259,7 +293,7 @@ impl<'a> Renewal<'a> {
         Err(Unable { remedy, reason })
     }
 
-    async fn fail(&self, failure: &Failure<'_>) -> Result<(), Unable> {
+    pub(super) async fn fail(&self, failure: &Failure<'_>) -> Result<(), Unable> {
         self.gateway.store.rest_refresh(&self.version, &self.holder, failure).await.map_err(away)
     }
 }
@@ -295,10 +329,16 @@ async fn ended(cx: &Context, account: &Account, held: Held, why: Option<String>)
 }
 
 /// An account without a usable token. That it needs a login is in the database by now, for the one token it was about.
-fn elsewhere(cx: &Context, arrival: &Arrival, account: &Account, (unable, held): (Unable, Option<Held>)) -> Outcome {
+async fn elsewhere(
+    cx: &Context,
+    arrival: &Arrival,
+    account: &Account,
+    open: &Open,
+    (unable, held): (Unable, Option<Held>),
+) -> Outcome {
     let penalty = unable.penalty();
     if penalty != Penalty::NeedsAuth {
-        attempt::set_back(cx, arrival, account, &penalty, unable.reason);
+        set_back(cx, arrival, account, open, (&penalty, unable.reason)).await;
     }
     Outcome::Elsewhere { penalty: Some(penalty), held }
 }

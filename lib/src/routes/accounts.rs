@@ -269,8 +269,8 @@ fn view(account: &Account, used: &Used, now: Timestamp) -> Value {
     let mut view = account.settings();
     view["id"] = json!(account.id);
     view["state"] = json!(state.as_str());
-    view["state_reason"] = json!(account.health.reason.as_deref().filter(|_| unwell));
-    view["state_until"] = json!(account.health.until.filter(|_| unwell));
+    view["state_reason"] = json!(account.health.in_words(now).filter(|_| unwell));
+    view["state_until"] = json!(account.health.changes_at().filter(|at| unwell && *at > now));
     view["cooling_families"] = json!(cooling);
     view["in_flight"] = json!(account.in_flight);
     view["organization"] = json!(account.organization);

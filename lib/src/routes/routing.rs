@@ -11,11 +11,12 @@ use crate::{
     gateway::{Context, Snapshot},
     http::{Request, Response},
     pool::{Account, Ask, Exclusion, Lot, Policy, Strategy, rank},
-    protocol::Provider,
+    protocol::{Api, Operation, Provider},
     random,
 };
 
 const STRATEGIES: &str = "`priority`, `weighted`, `round_robin`, `least_in_flight`, `headroom`, `earliest_reset`";
+const OPERATIONS: &str = "`generate`, `count_tokens`, `embed`, `models`, `other`";
 const MOST_ATTEMPTS: i32 = 20;
 const LONGEST_MS: i32 = 24 * 60 * 60 * 1_000;
 const LONGEST_SECONDS: i32 = 30 * 24 * 60 * 60;
@@ -101,13 +102,19 @@ async fn preview(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Resp
     let model = body.required("model", model)?;
     let pool = body.name_text("pool")?.unwrap_or_else(|| "default".to_owned());
     let provider = body.word("provider", Provider::parse, "`anthropic`, `gemini`")?;
+    let operation = body.word("operation", Operation::parse, OPERATIONS)?.unwrap_or(Operation::Generate);
     body.finish()?;
     // A name says whose model it is, except where an account has renamed it.
     let provider = provider.unwrap_or(if model.starts_with("gemini") { Provider::Gemini } else { Provider::Anthropic });
     let snapshot = cx.snapshot_since(std::time::Instant::now()).await?;
     let policy = snapshot.policy(&pool, provider);
     let family = provider.family(&model);
-    let ask = Ask { pool: &pool, provider, model: Some(&model), family: family.as_str(), tried: &[] };
+    let api = match provider {
+        Provider::Anthropic => Api::Anthropic,
+        Provider::Gemini => Api::Gemini,
+    };
+    let (model, family) = (Some(model.as_str()), family.as_str());
+    let ask = Ask { pool: &pool, provider, api, operation, model, family, tried: &[] };
     reply::ok(&json!({
         "pool": pool, "provider": provider, "model": model, "strategy": policy.strategy,
         "order": order(&snapshot, &ask, policy.strategy, cx.gateway.turn()),
@@ -117,9 +124,9 @@ async fn preview(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Resp
 
 fn order(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy, turn: usize) -> Vec<Value> {
     let seed = random::draw().to_le_bytes();
-    let ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &seed, turn }, clock::now());
-    let reason = |account: &Account| format!("tier {}, {}", account.priority, figure(account, strategy));
-    ranking.order.iter().map(|account| row(account, &reason(account))).collect()
+    let mut ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &seed, turn }, clock::now());
+    let reason = |account: &Account| format!("tier {}, {}", account.priority, figure(account, strategy, ask.family));
+    ranking.take(usize::MAX).into_iter().map(|account| row(account, &reason(account))).collect()
 }
 
 fn excluded(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy) -> Vec<Value> {
@@ -132,8 +139,8 @@ fn row(account: &Account, reason: &str) -> Value {
 }
 
 /// What the strategy looks at, in words.
-fn figure(account: &Account, strategy: Strategy) -> String {
-    let limits = &account.reported_limits;
+fn figure(account: &Account, strategy: Strategy, family: &str) -> String {
+    let limits = account.limits_of(family);
     match strategy {
         Strategy::Priority => format!("added {}", account.created_at.strftime("%Y-%m-%d")),
         Strategy::Weighted => format!("weight {}", account.weight),
@@ -154,11 +161,16 @@ impl std::fmt::Display for Exclusion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tried => f.write_str("it was tried for this request"),
+            Self::Api(Api::CodeAssist) => {
+                f.write_str("it holds a login, and Code Assist, which serves logins, does not have this operation")
+            }
+            Self::Api(_) => f.write_str("it holds an API key, and Code Assist takes logins only"),
             Self::Paused => f.write_str("it is paused"),
             Self::NeedsAuth => f.write_str("its credential was refused"),
             Self::Exhausted { until: Some(until) } => write!(f, "it is out of credit; tried again at {until:.0}"),
             Self::Exhausted { until: None } => f.write_str("it is out of credit"),
             Self::Cooling { until } => write!(f, "it is cooling down until {until:.0}"),
+            Self::Tested => f.write_str("it is on probation, and another request is testing it"),
             Self::Model => f.write_str("it does not serve this model"),
             Self::Spent { until } => {
                 write!(f, "its limit is spent until {until:.0}, and it may not go on into paid overage")

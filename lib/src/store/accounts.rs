@@ -11,8 +11,8 @@ use tokio_postgres::{
 use super::{Change, Store, Transaction, audit};
 use crate::{
     error::{Error, Kind, Result},
-    id::AccountId,
-    pool::{Account, Health, Setback, State},
+    id::{AccountId, RequestId},
+    pool::{Account, Health, State},
     protocol::{Provider, ReportedLimit},
 };
 
@@ -21,6 +21,7 @@ const COLUMNS: &str = "
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
     created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
     credential_expires_at, credential_version, entitled,
+    (select l.request_id from leases l where l.request_id = accounts.tester and l.expires_at > now()) as tester,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
      where f.account_id = accounts.id and f.until > now()) as cooling_families";
@@ -109,44 +110,46 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Keeps what an attempt's failure changed.
-    pub async fn set_back(&self, id: &AccountId, family: &str, setback: &Setback, error: &str) -> Result<()> {
-        let id = id.as_str();
-        match setback {
-            Setback::Account(health) => {
-                // A credential that was refused is refused whatever else fails: only a proof that it is good lifts that.
-                let sql = "
-                    update accounts
-                    set health = $2, health_reason = $3, health_until = $4, failures = $5, last_error = $6,
-                        probe_at = $7
-                    where id = $1 and (health <> 'needs_auth' or $2 = 'needs_auth')";
-                let failures = i32::try_from(health.failures).unwrap_or(i32::MAX);
-                let of = [
-                    (&id as _, Type::TEXT),
-                    (&health.last.as_str() as _, Type::TEXT),
-                    (&health.reason as _, Type::TEXT),
-                    (&health.until as _, Type::TIMESTAMPTZ),
-                    (&failures as _, Type::INT4),
-                    (&error as _, Type::TEXT),
-                    (&health.probe_at as _, Type::TIMESTAMPTZ),
-                ];
-                self.rows(sql, &of).await.map(drop)
-            }
-            Setback::Family { until } => {
-                let sql = "
-                    insert into family_cooldowns (account_id, family, until, reason)
-                    select id, $2, $3, $4 from accounts where id = $1
-                    on conflict (account_id, family) do update
-                    set until = excluded.until, reason = excluded.reason, failures = family_cooldowns.failures + 1";
-                let of = [
-                    (&id as _, Type::TEXT),
-                    (&family as _, Type::TEXT),
-                    (until as _, Type::TIMESTAMPTZ),
-                    (&error as _, Type::TEXT),
-                ];
-                self.rows(sql, &of).await.map(drop)
-            }
-        }
+    /// Puts an account that is of the health `before` into another, because of an error. False: it is of another by now.
+    pub async fn change_health(&self, id: &AccountId, before: &Health, after: &Health, error: &str) -> Result<bool> {
+        let sql = "
+            update accounts
+            set health = $2, health_reason = $3, health_until = $4, probe_at = $5, failures = $6, last_error = $7, tester = null
+            where id = $1 and health = $8 and failures = $9
+              and health_until is not distinct from $10 and probe_at is not distinct from $11
+            returning id";
+        let failures = |health: &Health| i32::try_from(health.failures).unwrap_or(i32::MAX);
+        let of = [
+            (&id.as_str() as _, Type::TEXT),
+            (&after.last.as_str() as _, Type::TEXT),
+            (&after.reason as _, Type::TEXT),
+            (&after.until as _, Type::TIMESTAMPTZ),
+            (&after.probe_at as _, Type::TIMESTAMPTZ),
+            (&failures(after) as _, Type::INT4),
+            (&error as _, Type::TEXT),
+            (&before.last.as_str() as _, Type::TEXT),
+            (&failures(before) as _, Type::INT4),
+            (&before.until as _, Type::TIMESTAMPTZ),
+            (&before.probe_at as _, Type::TIMESTAMPTZ),
+        ];
+        Ok(!self.rows(sql, &of).await?.is_empty())
+    }
+
+    /// One model family of an account sits out; what another request has learned of it is not cut short.
+    pub async fn cool_family(&self, id: &AccountId, family: &str, until: Timestamp, error: &str) -> Result<()> {
+        let sql = "
+            insert into family_cooldowns (account_id, family, until, reason)
+            select id, $2, $3, $4 from accounts where id = $1
+            on conflict (account_id, family) do update
+            set until = greatest(family_cooldowns.until, excluded.until), reason = excluded.reason,
+                failures = family_cooldowns.failures + 1";
+        let of = [
+            (&id.as_str() as _, Type::TEXT),
+            (&family as _, Type::TEXT),
+            (&until as _, Type::TIMESTAMPTZ),
+            (&error as _, Type::TEXT),
+        ];
+        self.rows(sql, &of).await.map(drop)
     }
 
     /// Keeps what an upstream reported of an account's limits, and whom it bills.
@@ -157,6 +160,28 @@ impl Store {
             where id = $1";
         let of = [(&id.as_str() as _, Type::TEXT), (&Json(limits) as _, Type::JSONB), (&organization as _, Type::TEXT)];
         self.rows(sql, &of).await.map(drop)
+    }
+
+    /// An account with a login of Google that serves right now, and whose quota nobody has asked for in the last five minutes;
+    /// whoever gets it here is the one to ask.
+    pub async fn due_quota(&self) -> Result<Option<Account>> {
+        let sql = "
+            update accounts set reported_at = now()
+            where id = (
+                select id from accounts a
+                where provider = 'gemini' and credential_kind = 'oauth' and not paused and health <> 'needs_auth'
+                  and coalesce(reported_at, created_at) < now() - interval '5 minutes'
+                  and exists (select from leases l where l.account_id = a.id)
+                order by reported_at nulls first
+                limit 1
+                for update skip locked
+            )
+            returning id";
+        let rows = self.rows(sql, &[]).await?;
+        match rows.first() {
+            Some(row) => self.account(&AccountId::from(row.get::<_, String>("id"))).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// An account whose credential was refused, and that was not looked at for ten minutes; whoever gets it here is the one to check it.
@@ -179,23 +204,31 @@ impl Store {
         }
     }
 
-    /// An account that had failed has served: nothing is wrong with it now. A credential that was refused since stays so.
-    pub async fn recover(&self, id: &AccountId) -> Result<()> {
+    /// An account that had failed has served this request: nothing is wrong with it now. One that is out is freed only by
+    /// the request that tests it: another began before.
+    pub async fn recover(&self, id: &AccountId, request: &RequestId) -> Result<()> {
         let sql = "
             update accounts
-            set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0
-            where id = $1 and health <> 'needs_auth'";
-        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
+            set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0, tester = null
+            where id = $1 and (health = 'ready' or health_until <= now() or (tester = $2 and health <> 'needs_auth'))";
+        self.rows(sql, &[(&id.as_str(), Type::TEXT), (&request.as_str(), Type::TEXT)]).await.map(drop)
     }
 
-    /// A check went well, which proves that the credential is good; of limits and credit it proves nothing.
+    /// A check went well, which proves that the upstream is there and the credential good; of limits and credit it proves
+    /// nothing.
     pub async fn note_good_check(&self, id: &AccountId) -> Result<()> {
         let sql = "
-            update accounts
+            with cured as (
+                select id, health = 'needs_auth' or (health = 'cooling' and health_until is null) as yes
+                from accounts where id = $1 for update
+            )
+            update accounts a
             set last_checked_at = now(),
-                health_reason = case when health = 'needs_auth' then null else health_reason end,
-                health = case when health = 'needs_auth' then 'ready' else health end
-            where id = $1";
+                health = case when yes then 'ready' else health end,
+                health_reason = case when yes then null else health_reason end,
+                probe_at = case when yes then null else probe_at end,
+                failures = case when yes then 0 else failures end
+            from cured where a.id = cured.id";
         self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
     }
 }
@@ -284,6 +317,7 @@ fn account(row: &Row) -> Result<Account> {
             reason: row.get("health_reason"),
             until: row.get("health_until"),
             probe_at: row.get("probe_at"),
+            tester: row.get::<_, Option<String>>("tester").map(RequestId::from),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
         },
         cooling_families: row

@@ -32,6 +32,10 @@ pub struct Claim {
     pub accounts: Option<Vec<AccountId>>,
     /// When the secret ends that was presented, where it was replaced.
     pub secret_ends: Option<Timestamp>,
+    /// Where these are only the best of many: the others that may not serve this request, though nothing is wrong with
+    /// them. Then the conversation may stay on an account that is not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsuited: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
     /// How it stays where it is; `None`: it does not.
@@ -105,6 +109,14 @@ pub enum Refused {
     KeyLimited(Box<Standing>),
     /// No account of the list is usable now.
     AccountsBusy,
+}
+
+impl Refused {
+    /// Whether looking again within this request would change nothing.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::KeyGone | Self::KeyLimited(_))
+    }
 }
 
 pub(super) type Outcome = Result<Granted, Refused>;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The migrations, in order; the place in this list is the version, beginning with 1.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("accounts", include_str!("../../../migrations/0001_accounts.sql")),
     ("api_keys", include_str!("../../../migrations/0002_api_keys.sql")),
     ("ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("claim", include_str!("../../../migrations/0006_claim.sql")),
     ("settle", include_str!("../../../migrations/0007_settle.sql")),
     ("passthrough", include_str!("../../../migrations/0009_passthrough.sql")),
+    ("breaker", include_str!("../../../migrations/0011_breaker.sql")),
     ("key_limits", include_str!("../../../migrations/0012_key_limits.sql")),
 ];
 

@@ -88,9 +88,9 @@ fn pool_fault(error: PoolError) -> Error {
     }
 }
 
-/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, an operator
-/// at work, read-only, rolled back.
-const NOT_NOW: [&str; 7] = ["08", "28", "3D", "53", "57", "25", "40"];
+/// Classes of SQLSTATE in which the database cannot be had: connection, sign-in, no such database, resources, a lock that is
+/// not to be had in time, an operator at work, read-only, rolled back.
+const NOT_NOW: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "25", "40"];
 
 /// What a fault of a statement means to whoever asked: a broken constraint is a conflict; everything that says "not now"
 /// is a database that is away; the rest is our own mistake.

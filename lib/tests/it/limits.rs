@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use fake_upstream::{Answer, Before, Script};
+use fake_upstream::{Answer, Before, End, Script};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -138,6 +138,41 @@ async fn one_at_a_time_means_one_after_the_other() {
         assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
         let call = app.instance.gemini(&narrow, "gemini-2.5-pro:generateContent", "{}");
         assert_ne!(call.send().await.unwrap().status(), 429);
+    }
+}
+
+/// Peers D7: whatever end a request comes to, its slot is free afterwards: an upstream that hangs, resets, talks nonsense or
+/// refuses; a caller who leaves or sends what is no JSON.
+#[tokio::test]
+async fn no_end_of_a_request_keeps_its_slot() {
+    let app = App::start().await;
+    app.account("anthropic", "sk-ant-one", json!({ "max_in_flight": 1 })).await;
+    let key = app.key(json!({ "limits": { "max_in_flight": 1 } })).await;
+    let policy =
+        json!({ "first_byte_timeout_ms": 100, "idle_timeout_ms": 100, "cooldown": { "failure_threshold": 100 } });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    let nonsense = Answer::text(200, "application/json", "<html>{\"usage\": [");
+    for (answer, body) in [
+        (Answer::after(Before::Hang), hello(true)),
+        (Answer::cut(2, End::Hang), hello(true)),
+        (Answer::after(Before::Reset), hello(false)),
+        (Answer::cut(3, End::Reset), hello(true)),
+        (nonsense.clone(), hello(false)),
+        (nonsense, hello(true)),
+        (Answer::invalid_request("no"), hello(false)),
+        (Answer::default(), "{\"model\": no JSON".to_owned()),
+    ] {
+        app.fake.script(Script::always(answer.clone()));
+        // What comes of it is another test's concern.
+        if let Ok(answer) = app.instance.messages(&key, body).send().await {
+            let _whole_or_not = answer.bytes().await;
+        }
+        app.fake.clear();
+        app.ledger().await;
+        let next = app.instance.messages(&key, hello(false)).send().await.unwrap();
+        assert_eq!(next.status(), 200, "after {answer:?}");
+        next.bytes().await.unwrap();
+        app.ledger().await;
     }
 }
 

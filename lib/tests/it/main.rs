@@ -6,7 +6,9 @@ mod support;
 
 mod again;
 mod books;
+mod breaker;
 mod bytes;
+mod code_assist;
 mod database;
 mod failover;
 mod files;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{App, Instance, eventually};
 
-fn say(session: &str) -> String {
+pub(crate) fn say(session: &str) -> String {
     json!({
         "model": "claude-sonnet-5-5", "max_tokens": 8, "messages": [{ "role": "user", "content": format!("of {session}") }],
         "metadata": { "user_id": json!({ "device_id": "d", "account_uuid": "", "session_id": session }).to_string() },
@@ -17,7 +17,7 @@ fn say(session: &str) -> String {
 }
 
 /// Sends a request and answers the account that served it.
-async fn served_by(instance: &Instance, key: &str, session: &str) -> String {
+pub(crate) async fn served_by(instance: &Instance, key: &str, session: &str) -> String {
     let response = instance.messages(key, say(session)).send().await.unwrap();
     assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
     response.headers()["x-gateway-account"].to_str().unwrap().to_owned()
@@ -28,7 +28,7 @@ fn in_words(row: &Value) -> (&str, &str) {
     (row["id"].as_str().unwrap(), row["reason"].as_str().unwrap())
 }
 
-async fn with_accounts(count: usize, more: Value) -> (App, String, Vec<String>) {
+pub(crate) async fn with_accounts(count: usize, more: Value) -> (App, String, Vec<String>) {
     let app = App::start().await;
     let mut accounts = Vec::new();
     for index in 0..count {
@@ -142,6 +142,24 @@ async fn a_conversation_stays_on_its_account_on_every_instance_and_under_every_s
     assert_eq!((count("new"), count("kept"), count("moved")), (9, 27, 0));
 }
 
+/// One claim names the best of many accounts, and a conversation's own need not be among them.
+#[tokio::test]
+async fn a_conversation_stays_on_its_account_among_many() {
+    let (app, key, accounts) = with_accounts(70, json!({})).await;
+    // However long the ends of its requests take to be written, none counts as one of a fan-out.
+    let policy = json!({ "strategy": "round_robin", "affinity": { "max_in_flight": 100 } });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    let home = served_by(&app.instance, &key, "s").await;
+    for turn in 0..70 {
+        assert_eq!(served_by(&app.instance, &key, "s").await, home, "turn {turn}");
+    }
+    // It may not go on there: another serves it, named or not.
+    let path = format!("/api/accounts/{home}");
+    app.instance.manage(Method::PATCH, &path, Some(json!({ "models": ["claude-haiku-*"] }))).await;
+    let away = served_by(&app.instance, &key, "s").await;
+    assert!(away != home && accounts.contains(&away));
+}
+
 #[tokio::test]
 async fn a_conversation_that_had_to_move_moves_for_good_and_within_its_organization_first() {
     let app = App::start().await;
@@ -167,6 +185,27 @@ async fn a_conversation_that_had_to_move_moves_for_good_and_within_its_organizat
     assert_eq!(names[0]["name"], "anthropic sk-x@2", "not the next by priority, but the same organization");
     app.instance.manage(Method::POST, &format!("/api/accounts/{home}/resume"), None).await;
     assert_eq!(served_by(&app.instance, &key, "s").await, away, "its cache is there now");
+}
+
+/// Peers D11: the account that a conversation is bound to cools: the very request finds another, the next ones go there
+/// without asking, and they stay when the first is back.
+#[tokio::test]
+async fn a_conversation_moves_without_an_error_when_its_account_cools_and_stays_where_it_went() {
+    let (app, key, accounts) = with_accounts(2, json!({})).await;
+    let policy = json!({ "strategy": "priority" });
+    app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[0]);
+    let spent = Answer::window_spent("5h", gateway::clock::now().as_second().unsigned_abs() + 600);
+    app.fake.script(Script::once(spent).of("sk-0"));
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[1]);
+    app.comes_to(&accounts[0], "cooling").await;
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[1]);
+    let healed = format!("/api/accounts/{}/reset", accounts[0]);
+    app.instance.manage(Method::POST, &healed, None).await;
+    assert_eq!(served_by(&app.instance, &key, "s").await, accounts[1], "its cache is there now");
+    assert_eq!(app.credentials(), ["sk-0", "sk-0", "sk-1", "sk-1", "sk-1"]);
+    let words: Vec<_> = app.ledger().await.iter().map(|row| row["affinity"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(words, ["new", "moved", "kept", "kept"]);
 }
 
 #[tokio::test]

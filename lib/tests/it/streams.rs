@@ -92,21 +92,30 @@ async fn a_gemini_stream_that_is_cut_is_broken_off() {
     }
 }
 
+/// Of half a plain answer nothing has been sent: the next account gives a whole one.
 #[tokio::test]
-async fn a_plain_answer_that_is_cut_is_broken_off() {
+async fn a_plain_answer_that_is_cut_is_given_by_another_account() {
     let (app, key) = App::ready().await;
-    let cut = Lifelike { cut_after_bytes: Some(40), ..Lifelike::default() };
-    app.fake.script(Script::always(Answer { end: End::Close, ..Answer::lifelike(cut) }));
-    let answers = [
-        app.instance.messages(&key, hello(false)).send().await.unwrap(),
-        app.instance.gemini(&key, "gemini-2.5-pro:generateContent", PROMPT).send().await.unwrap(),
-    ];
-    for answer in answers {
-        assert_eq!(answer.status(), 200);
-        answer.bytes().await.expect_err("half an answer is no answer");
+    app.account("anthropic", "sk-ant-two", json!({})).await;
+    let cut = |bytes| Lifelike { cut_after_bytes: Some(bytes), words: Some(200_000), ..Lifelike::default() };
+    for end in [End::Close, End::Reset] {
+        app.fake.script(Script::once(Answer { end, ..Answer::lifelike(cut(40)) }));
+        let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["x-gateway-attempts"]), (200, &"2".parse().unwrap()));
+        let whole: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert_eq!(whole["type"], "message");
     }
-    for row in app.ledger().await {
-        assert_eq!((&row["status"], &row["estimated"]), (&json!("failed"), &json!(true)), "{row}");
+    // Where nobody gives a whole one, none is given; and one too long to be held is broken off.
+    app.fake.script(Script::always(Answer { end: End::Close, ..Answer::lifelike(cut(40)) }).on("countless"));
+    let answer = app.instance.gemini(&key, "countless:generateContent", PROMPT).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    app.fake.script(Script::once(Answer { end: End::Close, ..Answer::lifelike(cut(1_500_000)) }));
+    let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.expect_err("half an answer is no answer");
+    let rows = app.ledger().await;
+    for (row, status) in rows.iter().zip(["completed", "completed", "failed", "failed"]) {
+        assert_eq!((&row["status"], &row["estimated"]), (&json!(status), &json!(status == "failed")), "{row}");
         assert!(row["input_tokens"].as_u64().unwrap() > 0, "{row}");
     }
 }

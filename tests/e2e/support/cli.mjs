@@ -38,21 +38,32 @@ export function claude(gateway, key, prompt, args = [], login = null) {
 
 /** `gemini -p`, with the settings file that it needs beside a base URL. */
 export function gemini(gateway, key, prompt, args = [], login = null) {
+  return geminiProgram("gemini-api-key", { GOOGLE_GEMINI_BASE_URL: gateway.address, ...geminiKey(key, login) }, prompt, args);
+}
+
+/** `gemini -p` after a "Login with Google", with the gateway in Code Assist's place and its key in the token's. */
+export function geminiWithLogin(gateway, key, prompt, args = []) {
+  return geminiProgram("oauth-personal", {
+    CODE_ASSIST_ENDPOINT: gateway.address,
+    GOOGLE_GENAI_USE_GCA: "true",
+    GOOGLE_CLOUD_ACCESS_TOKEN: key,
+    // It would show its token to Google's user directory too: from here it gets nowhere.
+    HTTPS_PROXY: "http://127.0.0.1:9",
+    NO_PROXY: "127.0.0.1",
+  }, prompt, args);
+}
+
+function geminiProgram(selectedType, env, prompt, args) {
   return atHome(async (home) => {
     await mkdir(join(home, ".gemini"));
     await writeFile(join(home, ".gemini/settings.json"), JSON.stringify({
-      security: { auth: { selectedType: "gemini-api-key" } },
+      security: { auth: { selectedType } },
       privacy: { usageStatisticsEnabled: false },
       general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
     }));
     return complete(process.execPath, [join(modules, "@google/gemini-cli/bundle/gemini.js"), "-p", prompt, ...args], {
       cwd: join(home, "work"),
-      env: {
-        ...cleanEnvironment(home),
-        GOOGLE_GEMINI_BASE_URL: gateway.address,
-        ...geminiKey(key, login),
-        GEMINI_CLI_TRUST_WORKSPACE: "true",
-      },
+      env: { ...cleanEnvironment(home), ...env, GEMINI_CLI_TRUST_WORKSPACE: "true" },
     });
   });
 }

@@ -57,6 +57,21 @@ export async function furnish(gateway, fake) {
       });
     }
   }
+  return issueKey(gateway);
+}
+
+/** Adds one account with a login of Google at the fake, and issues a key; the answer is that key's secret. */
+export async function furnishWithLogin(gateway, fake) {
+  await gateway.api("POST", "/api/accounts/import", {
+    name: "a login",
+    entitled: true,
+    contents: { access_token: "ya29.login", token_type: "Bearer", scope: "https://www.googleapis.com/auth/cloud-platform" },
+    base_url: fake.address,
+  });
+  return issueKey(gateway);
+}
+
+async function issueKey(gateway) {
   const { key } = await gateway.api("POST", "/api/keys", { name: "the team", role: "member" });
   return key;
 }

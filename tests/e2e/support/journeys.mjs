@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 
-import { claude, gemini } from "./cli.mjs";
+import { claude, gemini, geminiWithLogin } from "./cli.mjs";
 import { eventsOf, gapsOf, streamedContent, streamedMessage } from "./streams.mjs";
 
 /** What the fake says when a prompt asks for nothing in particular. */
@@ -55,6 +55,13 @@ export async function geminiUsesATool(gateway, key) {
   const { code, stdout, stderr } = await gemini(gateway, key, prompt, ["-m", GEMINI_MODEL, "--approval-mode", "yolo"]);
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /The tool answered: .*FROM THE TOOL/s);
+}
+
+/** `gemini -p "say hi"` as a client of Code Assist, which first asks who it is there and what it may still use. */
+export async function geminiWithLoginSaysHi(gateway, key) {
+  const { code, stdout, stderr } = await geminiWithLogin(gateway, key, "say hi");
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, new RegExp(GREETING));
 }
 
 /** Anthropic's SDK, plain and as a stream. */

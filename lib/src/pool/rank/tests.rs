@@ -13,8 +13,15 @@ fn account(name: &str) -> Account {
     Account::new(AccountId::from(format!("acc_{name}")), Provider::Anthropic, name.to_owned(), at(0))
 }
 
-const ASK: Ask<'_> =
-    Ask { pool: "default", provider: Provider::Anthropic, model: Some("claude-opus-5"), family: "opus-5", tried: &[] };
+const ASK: Ask<'_> = Ask {
+    pool: "default",
+    provider: Provider::Anthropic,
+    api: Api::Anthropic,
+    operation: Operation::Generate,
+    model: Some("claude-opus-5"),
+    family: "opus-5",
+    tried: &[],
+};
 
 fn lot(seed: &[u8]) -> Lot<'_> {
     Lot { seed, turn: 0 }
@@ -23,6 +30,7 @@ fn lot(seed: &[u8]) -> Lot<'_> {
 fn reported(name: &str, utilization: f64, resets_at: i64) -> ReportedLimit {
     ReportedLimit {
         name: name.to_owned(),
+        family: None,
         limit: None,
         remaining: None,
         utilization: Some(utilization),
@@ -37,11 +45,11 @@ fn with_limits(name: &str, limits: &[ReportedLimit]) -> Account {
 
 /// The names in order under a strategy.
 fn order(accounts: &[Account], strategy: Strategy, turn: usize) -> Vec<String> {
-    names(&rank(accounts, &ASK, strategy, &Lot { seed: b"seed", turn }, at(NOW)))
+    names(rank(accounts, &ASK, strategy, &Lot { seed: b"seed", turn }, at(NOW)))
 }
 
-fn names(ranking: &Ranking<'_>) -> Vec<String> {
-    ranking.order.iter().map(|account| account.name.clone()).collect()
+fn names(mut ranking: Ranking<'_>) -> Vec<String> {
+    ranking.take(usize::MAX).iter().map(|account| account.name.clone()).collect()
 }
 
 #[test]
@@ -69,7 +77,7 @@ fn each_reason_to_sit_out_is_told() {
         let accounts = [account];
         let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
         assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect, "{:?}", accounts[0]);
-        assert_eq!(ranking.order.len(), usize::from(expect.is_none()));
+        assert_eq!(ranking.is_empty(), expect.is_some());
     }
 }
 
@@ -78,7 +86,7 @@ fn other_pools_and_providers_are_not_even_mentioned() {
     let accounts =
         [Account { pool: "other".to_owned(), ..account("a") }, Account { provider: Provider::Gemini, ..account("b") }];
     let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
-    assert!(ranking.order.is_empty() && ranking.excluded.is_empty());
+    assert!(ranking.is_empty() && ranking.excluded.is_empty());
 }
 
 #[test]
@@ -89,14 +97,14 @@ fn tiers_come_before_strategies_and_the_tried_do_not_come_again() {
         Account { created_at: at(1), ..account("old") },
     ];
     let by_priority = rank(&accounts, &ASK, Strategy::Priority, &lot(b"any"), at(NOW));
-    assert_eq!(names(&by_priority), ["old", "young", "second"]);
+    assert_eq!(names(by_priority), ["old", "young", "second"]);
     for seed in 0..50_u64 {
         let order = rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW));
-        assert_eq!(names(&order)[2], "second");
+        assert_eq!(names(order)[2], "second");
     }
     let tried = [accounts[2].id.clone()];
     let again = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, &lot(b"any"), at(NOW));
-    assert_eq!(names(&again), ["young", "second"]);
+    assert_eq!(names(again), ["young", "second"]);
 }
 
 #[test]
@@ -104,7 +112,7 @@ fn weights_hold_over_many_seeds() {
     let accounts = [Account { weight: 3, ..account("heavy") }, account("light")];
     let heavy = (0..10_000_u64)
         .filter(|seed| {
-            names(&rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0] == "heavy"
+            names(rank(&accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0] == "heavy"
         })
         .count();
     assert!((7_300..7_700).contains(&heavy), "{heavy} of 10000 for a weight of 3 in 4");
@@ -114,7 +122,7 @@ fn weights_hold_over_many_seeds() {
 fn a_session_keeps_its_account_and_only_the_lost_share_moves() {
     let accounts: Vec<_> = ["a", "b", "c", "d"].map(account).into();
     let first = |accounts: &[Account], seed: u64| {
-        names(&rank(accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0].clone()
+        names(rank(accounts, &ASK, Strategy::Weighted, &lot(&seed.to_le_bytes()), at(NOW)))[0].clone()
     };
     for seed in 0..500 {
         let before = first(&accounts, seed);
@@ -187,5 +195,68 @@ fn an_account_in_a_long_cooldown_is_tested_by_the_first_request_after_a_while() 
     let accounts = [account("well"), Account { priority: 1, health: cooling, ..account("cooling") }];
     assert_eq!(order(&accounts, Strategy::Weighted, 0), ["cooling", "well"]);
     let earlier = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW - 1));
-    assert_eq!(names(&earlier), ["well"]);
+    assert_eq!(names(earlier), ["well"]);
+}
+
+#[test]
+fn a_request_makes_one_test_only() {
+    let due = Health { last: State::Cooling, probe_at: Some(at(NOW)), ..Health::ready() };
+    let accounts = ["a", "b", "c", "well"]
+        .map(|name| Account { health: if name == "well" { Health::ready() } else { due.clone() }, ..account(name) });
+    let first = rank(&accounts, &ASK, Strategy::Priority, &lot(b"seed"), at(NOW)).take(1);
+    assert_ne!(first[0].name, "well");
+    let tried = [first[0].id.clone()];
+    let then = rank(&accounts, &Ask { tried: &tried, ..ASK }, Strategy::Priority, &lot(b"seed"), at(NOW));
+    assert_eq!(names(then)[0], "well");
+}
+
+#[test]
+fn portions_of_an_order_are_the_order() {
+    let accounts: Vec<_> = (0..200).map(|n| account(&n.to_string())).collect();
+    for strategy in Strategy::ALL {
+        let whole = order(&accounts, strategy, 3);
+        let mut ranking = rank(&accounts, &ASK, strategy, &Lot { seed: b"seed", turn: 3 }, at(NOW));
+        let mut portions = Vec::new();
+        while !ranking.is_empty() {
+            portions.extend(ranking.take(64).into_iter().map(|account| account.name.clone()));
+        }
+        assert_eq!(portions, whole, "{strategy:?}");
+    }
+}
+
+#[test]
+fn a_login_of_google_is_left_out_of_what_code_assist_lacks_and_a_key_out_of_code_assist() {
+    let of_kind =
+        |kind: &str| Account { provider: Provider::Gemini, credential_kind: kind.to_owned(), ..account(kind) };
+    let accounts = [of_kind("api_key"), of_kind("oauth")];
+    for (api, operation, order, excluded) in [
+        (Api::Gemini, Operation::Generate, vec!["oauth", "api_key"], None),
+        (Api::Gemini, Operation::CountTokens, vec!["oauth", "api_key"], None),
+        (Api::Gemini, Operation::Embed, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::Gemini, Operation::Models, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::Gemini, Operation::Other, vec!["api_key"], Some(Api::CodeAssist)),
+        (Api::CodeAssist, Operation::Generate, vec!["oauth"], Some(Api::Gemini)),
+        (Api::CodeAssist, Operation::Other, vec!["oauth"], Some(Api::Gemini)),
+    ] {
+        let ask = Ask { provider: Provider::Gemini, api, operation, model: None, ..ASK };
+        let ranking = rank(&accounts, &ask, Strategy::Priority, &lot(b"any"), at(NOW));
+        let told: Vec<_> = ranking.excluded.iter().map(|(_, why)| *why).collect();
+        assert_eq!(names(ranking), order, "{api:?} {operation:?}");
+        assert_eq!(told, excluded.map(Exclusion::Api).into_iter().collect::<Vec<_>>(), "{api:?} {operation:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_another_family_says_nothing_of_this_one() {
+    let of = |family: &str, used| ReportedLimit { family: Some(family.to_owned()), ..reported("x", used, NOW + 9) };
+    let spent = Account {
+        use_paid_overage: false,
+        created_at: at(-1),
+        ..with_limits("spent", &[of("opus-5", 1.0), of("haiku-5", 0.0)])
+    };
+    let accounts = [spent, with_limits("half", &[of("haiku-5", 0.5)])];
+    for (family, expect) in [("opus-5", vec!["half"]), ("haiku-5", vec!["spent", "half"])] {
+        let ask = Ask { family, ..ASK };
+        assert_eq!(names(rank(&accounts, &ask, Strategy::Headroom, &lot(b"any"), at(NOW))), expect, "{family}");
+    }
 }

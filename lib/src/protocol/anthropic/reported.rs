@@ -24,6 +24,7 @@ pub(in crate::protocol) fn reported_limits(headers: &HeaderMap) -> Vec<ReportedL
         let Some((of, what)) = rest.rsplit_once('-') else { continue };
         let limit = limits.entry(of.to_owned()).or_insert_with(|| ReportedLimit {
             name: of.to_owned(),
+            family: None,
             limit: None,
             remaining: None,
             utilization: None,

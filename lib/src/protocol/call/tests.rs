@@ -66,7 +66,7 @@ fn dialects() {
 #[test]
 fn served_paths() {
     use Form::{Json, JsonArray, Sse};
-    use Operation::{CountTokens, Embed, Generate, Models};
+    use Operation::{CountTokens, Embed, Generate, Models, Other};
     for (method, target, operation, form, model) in [
         ("POST", "/v1/messages?beta=true", Generate, Json, None),
         ("POST", "/v1/messages/count_tokens", CountTokens, Json, None),
@@ -84,10 +84,16 @@ fn served_paths() {
         ("POST", "/v1beta/tunedModels/t:generateContent", Generate, Json, Some("tunedModels/t")),
         ("GET", "/v1beta/models?pageSize=2", Models, Json, None),
         ("GET", "/v1beta/models/g", Models, Json, Some("g")),
+        ("POST", "/v1internal:generateContent", Generate, Json, None),
+        ("POST", "/v1internal:streamGenerateContent?alt=sse", Generate, Sse, None),
+        ("POST", "/v1internal:countTokens", CountTokens, Json, None),
+        ("POST", "/v1internal:loadCodeAssist", Other, Json, None),
+        ("GET", "/v1internal/operations/a/b", Other, Json, None),
     ] {
         let call = read(method, target, &[]).expect(target);
         assert_eq!((call.operation, call.form, call.model.as_deref()), (operation, form, model), "{target}");
         assert_eq!(call.provider == Provider::Gemini, call.protocol == Protocol::Gemini, "{target}");
+        assert_eq!(call.api == Api::CodeAssist, target.starts_with("/v1internal"), "{target}");
     }
 }
 
@@ -107,7 +113,13 @@ fn refused_paths() {
         ("POST", "/v1beta/models/:generateContent", NotFound),
         ("GET", "/v1beta/tunedModels/t", NotFound),
         ("POST", "/v1beta/cachedContents", NotFound),
-        ("POST", "/v1internal:generateContent", NotFound),
+        ("GET", "/v1internal:generateContent", MethodNotAllowed),
+        ("POST", "/v1internal:embedContent", NotFound),
+        ("POST", "/v1internal:setCodeAssistGlobalUserSetting", NotFound),
+        ("POST", "/v1internal/models/m:generateContent", NotFound),
+        ("GET", "/v1internal/operations", NotFound),
+        ("GET", "/v1internal", NotFound),
+        ("POST", "/v1internal2:generateContent", NotFound),
         ("POST", "/v1/chat/completions", NotFound),
         ("GET", "/v1/organizations/me", NotFound),
         ("GET", "/api/proxy", NotFound),

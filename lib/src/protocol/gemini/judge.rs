@@ -174,13 +174,18 @@ impl Said {
                 let reset = metadata("quotaResetTimeStamp").parse().ok().and_then(|reset| ahead(reset, now));
                 let delay = seconds_of(metadata("quotaResetDelay")).and_then(|seconds| in_seconds(seconds, now));
                 let scope = if metadata("model").is_empty() { Scope::Account } else { Scope::Family };
-                Penalty::RateLimited { until: reset.or(delay).or_else(wait), scope }
+                let day = || self.is_of_a_day().then(|| pacific_midnight(now)).flatten();
+                Penalty::RateLimited { until: reset.or(delay).or_else(day).or_else(wait), scope }
             }
             _ if self.has_no_quota() => family(in_seconds(NEVER_HAS_IT, now)),
             // The delay that comes with a day's quota is often seconds, and wrong.
-            _ if self.quotas.iter().any(|(id, _)| id.contains("PerDay")) => family(pacific_midnight(now)),
+            _ if self.is_of_a_day() => family(pacific_midnight(now)),
             _ => family(wait()),
         }
+    }
+
+    fn is_of_a_day(&self) -> bool {
+        self.quotas.iter().any(|(id, _)| id.contains("PerDay"))
     }
 
     /// A limit of zero: the account's plan does not have the model.

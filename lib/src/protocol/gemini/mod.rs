@@ -1,5 +1,6 @@
 //! The Gemini API: what its bodies ask for, what its answers mean, how it says no.
 
+pub(crate) mod code_assist;
 mod judge;
 pub(super) mod meter;
 mod refusal;

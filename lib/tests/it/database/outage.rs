@@ -198,3 +198,16 @@ async fn a_settlement_that_never_lands_is_one_line_of_the_log() {
     app.database.execute(&format!("select settle('[{}]')", quoted.replace('\'', "''"))).await;
     assert_eq!(app.only_row().await["id"], *id);
 }
+
+/// What was given up must not be done all the same once its turn comes: nobody would ever give its lease back.
+#[tokio::test]
+async fn a_claim_that_waited_too_long_takes_nothing_afterwards() {
+    let (app, key) = App::ready().await;
+    app.database.execute("begin; select pg_advisory_xact_lock(hashtextextended('claim default', 0))").await;
+    told(app.instance.messages(&key, hello(false)).send().await.unwrap()).await;
+    app.database.execute("commit").await;
+    // This claim stands in line behind whoever waited before it.
+    serves(&app, &key).await;
+    assert_eq!(app.ledger().await.len(), 1, "only what was served");
+    assert_eq!(app.fake.seen().len(), 1);
+}

@@ -87,7 +87,12 @@ async fn both_login_files_are_imported_and_serve() {
     assert_eq!(anthropic.header_values("anthropic-beta"), ["b-2, a-1,oauth-2025-04-20"]);
     assert_eq!(anthropic.header_values("x-api-key"), Vec::<&str>::new());
     assert_eq!(gemini.header_values("authorization"), ["Bearer ya29.imported-token-0002"]);
-    assert_eq!(gemini.header_values("x-goog-user-project"), ["my-project"]);
+    assert_eq!(gemini.header_values("x-goog-user-project"), Vec::<&str>::new());
+    let sent: Value = serde_json::from_slice(&gemini.body).unwrap();
+    assert_eq!(
+        (gemini.path_and_query.as_str(), &sent["project"]),
+        ("/v1internal:generateContent", &json!("my-project"))
+    );
     assert_eq!(gemini.header_values("x-goog-api-key"), Vec::<&str>::new());
 }
 

@@ -1,0 +1,96 @@
+//! What an attempt teaches of its account's health: decided on the account as it now is, and kept if it still is so then.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Arrival, open::Open};
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+    gateway::Context,
+    id::RequestId,
+    pool::{Account, Cooldown, Fault, Setback},
+    protocol::Penalty,
+    store::Store,
+};
+
+/// Others may change an account's health at the same moment; so often it is looked at again.
+const LOOKS: usize = 32;
+
+/// A failure of an account.
+pub(super) struct Failure<'a> {
+    /// The account as it was when it failed.
+    pub(super) account: &'a Account,
+    /// The model family that was asked for.
+    pub(super) family: &'a str,
+    pub(super) penalty: &'a Penalty,
+    pub(super) reason: &'a str,
+    /// The request that it failed for; `None`: a check.
+    pub(super) request: Option<&'a RequestId>,
+}
+
+/// Keeps what a failed attempt changes, before the request goes elsewhere: a conversation then moves for good. It is kept
+/// even if the caller hangs up meanwhile, and the request is held open until then: an account that it tested is tested by
+/// nobody else before.
+pub(super) async fn set_back(
+    cx: &Context,
+    arrival: &Arrival,
+    account: &Account,
+    open: &Open,
+    (penalty, reason): (&Penalty, String),
+) {
+    tracing::warn!(request = %arrival.id, account = %account.id, penalty = penalty.name(), reason, "an attempt failed");
+    let (beside, open, account, penalty) = (cx.clone(), open.clone(), account.clone(), penalty.clone());
+    let (tell, kept) = oneshot::channel::<()>();
+    let (request, family, rules) = (arrival.id.clone(), arrival.family(), arrival.policy().cooldown.clone());
+    cx.background.spawn(async move {
+        let failure =
+            Failure { account: &account, family: &family, penalty: &penalty, reason: &reason, request: Some(&request) };
+        if let Err(error) = keep(&beside.gateway.store, &failure, &rules).await {
+            tracing::error!(account = %account.id, %error, "an account's setback could not be kept");
+        }
+        beside.gateway.failing.add(&account.id);
+        drop((open, tell));
+    });
+    let _kept_or_not = kept.await;
+}
+
+/// Keeps what a failure changes of the account as it now is.
+pub(super) async fn keep(store: &Store, failure: &Failure<'_>, rules: &Cooldown) -> Result<()> {
+    let Failure { account: Account { id, credential_version, .. }, family, penalty, reason, request } = *failure;
+    for _ in 0..LOOKS {
+        let account = match store.account(id).await {
+            Err(gone) if gone.kind == Kind::NotFound => return Ok(()),
+            found => found?,
+        };
+        // It was given another credential since.
+        if *penalty == Penalty::NeedsAuth && account.credential_version != *credential_version {
+            return Ok(());
+        }
+        let testing = request.is_none_or(|request| account.health.tester.as_ref() == Some(request));
+        match account.health.after(&Fault { penalty, reason, testing }, rules, clock::now()) {
+            Setback::Nothing => return Ok(()),
+            Setback::Family { until } => return store.cool_family(id, family, until, reason).await,
+            Setback::Account(after) => {
+                if store.change_health(id, &account.health, &after, reason).await? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Err(Error::internal("the account's health changes all the time"))
+}
+
+/// An account has served this request; where it had failed before, that is over.
+pub(super) fn recover(cx: &Context, account: &Account, request: &RequestId) {
+    if !cx.gateway.failing.take(&account.id) && account.health.failures == 0 {
+        return;
+    }
+    let (gateway, id, request) = (Arc::clone(&cx.gateway), account.id.clone(), request.clone());
+    cx.background.spawn(async move {
+        if let Err(error) = gateway.store.recover(&id, &request).await {
+            tracing::error!(account = %id, %error, "an account's recovery could not be kept");
+        }
+    });
+}
