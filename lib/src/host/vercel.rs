@@ -61,8 +61,7 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_that_are_deployed_and_leave_time_for_a_row() {
-        for (router, seconds) in
-            [(Router::Proxy, 300), (Router::Keys, 30), (Router::Accounts, 60), (Router::Stats, 60)]
+        for (router, seconds) in [(Router::Proxy, 300), (Router::Keys, 30), (Router::Accounts, 60), (Router::Stats, 60)]
         {
             let limit = deployed_limit(router);
             assert_eq!(limit, Duration::from_secs(seconds), "{router:?}");

@@ -4,3 +4,4 @@ mod outage;
 mod poison;
 mod pooler;
 mod schema;
+mod upgrade;
