@@ -1,4 +1,7 @@
 //! `llm-gateway serve`: the gateway as one local process. `llm-gateway migrate`: bring the database's schema up to date.
+//! `llm-gateway health`: is the server of this machine well.
+
+mod health;
 
 use std::{
     io::{self, Write},
@@ -22,6 +25,7 @@ Usage: llm-gateway <command>
 Commands:
   serve    Serve the gateway and its dashboard (PORT, HOST, PUBLIC_DIR)
   migrate  Bring the schema of DATABASE_URL up to date
+  health   Ask the server at PORT whether it is well
 
 Every setting is an environment variable; .env.example lists them.
 ";
@@ -33,6 +37,7 @@ async fn main() -> ExitCode {
     let done = match std::env::args().nth(1).as_deref() {
         Some("serve") => serve(&env).await,
         Some("migrate") => migrate(&env).await,
+        Some("health") => health::health(&env),
         Some("--help" | "-h" | "help") => say(USAGE),
         _ => Err(Error::new(Kind::InvalidRequest, USAGE)),
     };
