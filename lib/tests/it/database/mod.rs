@@ -1,5 +1,6 @@
 //! Postgres: its schema, the ways to it, and what happens while it is away.
 
+mod asleep;
 mod outage;
 mod poison;
 mod pooler;
