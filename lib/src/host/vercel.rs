@@ -13,6 +13,7 @@ use vercel_runtime::{AppState, Request, ResponseBody, run, service_fn};
 
 use super::{Door, log_to_stderr};
 use crate::{
+    address::Peer,
     background::Background,
     config::{Environment, max_duration},
     http::incoming,
@@ -36,7 +37,7 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     let patience = max_duration(&env).unwrap_or_else(|| deployed_limit(router)).saturating_sub(MARGIN);
     run(service_fn(move |request: Request, state: AppState| {
         let background = Background::new(move |work| state.wait_until(work)).until(Instant::now() + patience);
-        let answer = door.answer(router, background, request.map(incoming));
+        let answer = door.answer(router, background, Peer::Platform, request.map(incoming));
         // An error returned here would reach the client in unescaped JSON; there is none.
         async move { Ok::<_, Error>(answer.await.map(ResponseBody)) }
     }))

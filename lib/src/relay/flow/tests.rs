@@ -117,7 +117,7 @@ fn open(arrival: &Arrival) -> Open {
     ]);
     let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
     let background = Background::new(drop).until(Instant::now() + LIMIT);
-    let cx = Context { gateway: Arc::new(gateway), background };
+    let cx = Context { gateway: Arc::new(gateway), background, from: None };
     Open::new(&cx, arrival)
 }
 
