@@ -163,6 +163,7 @@ impl Config {
         if let Some(previous) = env.first(&["ENCRYPTION_KEY_PREVIOUS"]) {
             encryption_keys.push(EncryptionKey::read("ENCRYPTION_KEY_PREVIOUS", previous)?);
         }
+        max_duration(env)?;
         Ok(Self {
             migration_url: checked_database_url(migration_url(env)?)?,
             database_url: checked_database_url(database_url)?,
@@ -206,9 +207,13 @@ impl Local {
     }
 }
 
-/// `MAX_DURATION_SECONDS`: after how long the platform kills a function, where that is not what `vercel.json` says; at least 10.
-pub fn max_duration(env: &Environment) -> Option<Duration> {
-    env.first(&["MAX_DURATION_SECONDS"])?.parse().ok().filter(|seconds| *seconds >= 10).map(Duration::from_secs)
+/// `MAX_DURATION_SECONDS`: when the platform kills a function, where that is not what `vercel.json` says; at least 10.
+pub fn max_duration(env: &Environment) -> Result<Option<Duration>> {
+    match env.parse("MAX_DURATION_SECONDS", 0)? {
+        0 => Ok(None),
+        seconds @ 10.. => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(unset("MAX_DURATION_SECONDS must be at least 10")),
+    }
 }
 
 /// `LOG`: what is logged, as a tracing filter; `info`.
@@ -349,6 +354,7 @@ mod tests {
         }
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
+        assert!(refused(("MAX_DURATION_SECONDS", "9")).starts_with("MAX_DURATION_SECONDS"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
         for wrong in ["chat.example.com", "https://chat.example.com/", "https://a.example,null", "HTTPS://A.EXAMPLE"] {
             assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
@@ -367,11 +373,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_is_none() {
+    fn an_empty_value_is_none_and_integrations_are_understood() {
         let mut env = complete();
         env.set("DATABASE_URL", "");
-        env.set("POSTGRES_URL", "postgres://other/gateway");
-        assert_eq!(Config::read(&env).unwrap().database_url.expose(), "postgres://other/gateway");
+        env.set("POSTGRES_URL", "postgres://pooler/gateway");
+        env.set("POSTGRES_URL_NON_POOLING", "postgres://direct/gateway");
+        let config = Config::read(&env).unwrap();
+        assert_eq!(config.database_url.expose(), "postgres://pooler/gateway");
+        assert_eq!(config.migration_url.expose(), "postgres://direct/gateway");
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     let env = Environment::of_process();
     log_to_stderr(&env);
     let door = Door::open(&env);
-    let patience = max_duration(&env).unwrap_or_else(|| deployed_limit(router)).saturating_sub(MARGIN);
+    // A value that is no good is told at the door.
+    let limit = max_duration(&env).ok().flatten().unwrap_or_else(|| deployed_limit(router));
+    let patience = limit.saturating_sub(MARGIN);
     run(service_fn(move |request: Request, state: AppState| {
         let background = Background::new(move |work| state.wait_until(work)).until(Instant::now() + patience);
         let answer = door.answer(router, background, Peer::Platform, request.map(incoming));

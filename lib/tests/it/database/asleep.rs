@@ -60,12 +60,20 @@ async fn an_instance_on_vercel_holds_two_connections_whatever_comes() {
     let app = App::start_with(&[("VERCEL", "1")]).await;
     app.account("anthropic", "sk-ant-one", json!({})).await;
     let key = app.key(json!({})).await;
-    let calls = (0..60).map(|n| {
+    let questions =
+        ["summary", "series", "accounts", "keys", "models", "requests", "live", "export.csv", "metrics", "audit"];
+    let calls = (0..80).map(|n| {
         let (app, key) = (&app, &key);
         async move {
             match n % 4 {
-                0 => app.instance.operator(Method::GET, "/api/stats/summary", None).await.status(),
-                1 => app.instance.operator(Method::POST, "/api/keys", Some(json!({ "name": "k" }))).await.status(),
+                0 | 1 => {
+                    let path = format!("/api/stats/{}", questions[(n / 4 * 2 + n % 4) % questions.len()]);
+                    let answer = app.instance.operator(Method::GET, &path, None).await;
+                    let status = answer.status();
+                    answer.text().await.unwrap();
+                    status
+                }
+                2 => app.instance.operator(Method::POST, "/api/keys", Some(json!({ "name": "k" }))).await.status(),
                 _ => app.instance.messages(key, hello(true)).send().await.unwrap().status(),
             }
         }
