@@ -86,6 +86,7 @@ for (const document of DOCUMENTS) {
           GATEWAY: gateway.address,
           ADMIN_TOKEN: gateway.env.ADMIN_TOKEN,
           DATABASE_URL: gateway.env.DATABASE_URL,
+          ENCRYPTION_KEY: gateway.env.ENCRYPTION_KEY,
           CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
           GEMINI_CLI_TRUST_WORKSPACE: "true",
         },
