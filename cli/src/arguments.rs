@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Serve,
     /// Bring the schema of `DATABASE_URL` up to date
     Migrate,
+    /// Ask the server that runs here whether it is well; for a container that holds no other program
+    Health,
     /// Issue, list, change, rotate and revoke API keys
     #[command(subcommand)]
     Keys(Keys),

@@ -10,6 +10,7 @@ mod ask;
 mod doctor;
 mod find;
 mod given;
+mod health;
 mod keys;
 mod migrate;
 mod out;
@@ -60,6 +61,7 @@ async fn obey(arguments: Arguments, env: &Environment) -> Result<ExitCode> {
     let api = || Api::open(&shared, env);
     let done = match command {
         Command::Serve => serve::run(env).await,
+        Command::Health => health::health(env),
         Command::Migrate => migrate::run(env, &out).await,
         Command::Keys(command) => command.run(&api()?, &out).await,
         Command::Accounts(command) => return command.run(&api()?, &out).await,

@@ -1,6 +1,6 @@
 //! The only reader of the environment. Every variable, in the order of `.env.example`.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -182,6 +182,7 @@ impl Config {
         if let Some(previous) = env.first(&["ENCRYPTION_KEY_PREVIOUS"]) {
             encryption_keys.push(EncryptionKey::read("ENCRYPTION_KEY_PREVIOUS", previous)?);
         }
+        max_duration(env)?;
         Ok(Self {
             migration_url: checked_database_url(migration_url(env)?)?,
             database_url: checked_database_url(database_url)?,
@@ -234,6 +235,15 @@ impl Terminal {
             token: env.first(&["GATEWAY_TOKEN", "ADMIN_TOKEN"]).map(Secret::new),
             colours: env.first(&["NO_COLOR"]).is_none(),
         }
+    }
+}
+
+/// `MAX_DURATION_SECONDS`: when the platform kills a function, where that is not what `vercel.json` says; at least 10.
+pub fn max_duration(env: &Environment) -> Result<Option<Duration>> {
+    match env.parse("MAX_DURATION_SECONDS", 0)? {
+        0 => Ok(None),
+        seconds @ 10.. => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(unset("MAX_DURATION_SECONDS must be at least 10")),
     }
 }
 

@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { query, withClient } from "./support/database.mjs";
+import * as faults from "./support/faults.mjs";
 import { FunctionInstance } from "./support/function.mjs";
 import { furnish, startFake } from "./support/gateway.mjs";
 import * as journeys from "./support/journeys.mjs";
@@ -29,8 +30,8 @@ before(async () => {
 });
 after(() => fake?.stop());
 
-async function deployment(t) {
-  const gateway = await startDeployment(output);
+async function deployment(t, variables) {
+  const gateway = await startDeployment(output, variables);
   t.after(async () => assert.deepEqual(await gateway.stop(), [0, 0, 0, 0], "every instance drains and goes by itself"));
   return { gateway, key: await furnish(gateway, fake) };
 }
@@ -78,6 +79,44 @@ test("a client that hangs up ends the invocation soon, with its row", async (t) 
   await ended;
   const [row, ...more] = await rows(gateway);
   assert.deepEqual([row.status, row.estimated, more.length], ["cancelled", true, 0]);
+});
+
+// Of the platform's ten seconds, one is for the answer and nine are for its end and its row.
+const SHORT = { MAX_DURATION_SECONDS: "10" };
+
+test("a stream that outlasts maxDuration ends as its protocol ends a failure, and its row is written", async (t) => {
+  const { gateway, key } = await deployment(t, SHORT);
+  const { response, ended } = streamedRequest(gateway, key, 200);
+  const text = String(Buffer.concat(await (await response).toArray()));
+  assert.match(text, /event: content_block_delta/);
+  assert.match(text, /event: error\ndata: \{"type":"error",[^\n]*the time that this gateway's host gives a request is over[^\n]*\n\n$/);
+  assert.equal((await ended).error ?? null, null);
+
+  const gemini = gateway.functions.proxy.invoke({
+    method: "POST",
+    path: "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse",
+    headers: { "content-type": "application/json", "x-goog-api-key": key },
+    body: JSON.stringify({ contents: [{ role: "user", parts: [{ text: "[[words 200]] [[gap 100]]" }] }] }),
+  });
+  await assert.rejects((await gemini.response).toArray(), /aborted/, "never a clean end");
+  await gemini.ended;
+  const states = (await rows(gateway)).map(({ status, estimated }) => [status, estimated]);
+  assert.deepEqual(states, [["failed", true], ["failed", true]]);
+});
+
+test("an upstream that is silent until maxDuration is near costs the caller an answer, and the account nothing", async (t) => {
+  const { gateway, key } = await deployment(t, SHORT);
+  await faults.set(fake, [["upstream-anthropic-1", "hang"], ["upstream-anthropic-2", "hang"]]);
+  t.after(() => faults.set(fake, []));
+  const { response, ended } = streamedRequest(gateway, key);
+  const answer = await response;
+  assert.equal(answer.statusCode, 503);
+  const told = JSON.parse(String(Buffer.concat(await answer.toArray())));
+  assert.deepEqual([told.type, told.error.type], ["error", "api_error"]);
+  await ended;
+  assert.deepEqual((await rows(gateway)).map(({ status }) => status), ["failed"]);
+  const accounts = (await gateway.api("GET", "/api/accounts")).data;
+  assert.deepEqual(accounts.map(({ state, failures }) => [state, failures ?? 0]), accounts.map(() => ["ready", 0]));
 });
 
 test("the platform's ping is answered and is no invocation", async (t) => {

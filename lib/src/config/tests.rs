@@ -43,6 +43,7 @@ fn bad_values_are_refused_by_name() {
     for url in ["gateway.example.com", "ftp://x", "https://x/?a", "https://u@x", "https://"] {
         assert!(refused(("PUBLIC_URL", url)).starts_with("PUBLIC_URL"), "{url}");
     }
+    assert!(refused(("MAX_DURATION_SECONDS", "9")).starts_with("MAX_DURATION_SECONDS"));
     assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
     for wrong in ["chat.example.com", "https://chat.example.com/", "https://a.example,null", "HTTPS://A.EXAMPLE"] {
         assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
@@ -75,12 +76,16 @@ fn the_own_address_is_told_by_the_operator_or_the_platform() {
     assert_eq!(url(&[&production[..], &[("PUBLIC_URL", "http://10.0.0.1:80/gw/")]].concat()), "http://10.0.0.1/gw");
 }
 
+/// By the names that Vercel's integrations set.
 #[test]
 fn an_empty_value_is_none() {
     let mut env = complete();
     env.set("DATABASE_URL", "");
-    env.set("POSTGRES_URL", "postgres://other/gateway");
-    assert_eq!(Config::read(&env).unwrap().database_url.expose(), "postgres://other/gateway");
+    env.set("POSTGRES_URL", "postgres://pooler/gateway");
+    env.set("POSTGRES_URL_NON_POOLING", "postgres://direct/gateway");
+    let config = Config::read(&env).unwrap();
+    assert_eq!(config.database_url.expose(), "postgres://pooler/gateway");
+    assert_eq!(config.migration_url.expose(), "postgres://direct/gateway");
 }
 
 #[test]

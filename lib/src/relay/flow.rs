@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 
-use super::{hold::Held, open::Open, source::Source, watch::Watch};
+use super::{OUT_OF_TIME, hold::Held, open::Open, source::Source, watch::Watch};
 use crate::{
     error::{BoxError, Error, Kind},
     protocol::{Demand, Form, Operation, PING, Provider},
@@ -31,6 +31,8 @@ pub(super) struct Flow {
     rest: Option<Source>,
     open: Open,
     idle: Timer,
+    /// The host's limit, where it has one.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// Set where the caller reads plain server-sent events of a kind that has pings and errors of its own.
     events: Option<Events>,
     /// Whether an end without the sign of its form is a fault: true of streams.
@@ -76,6 +78,7 @@ impl Flow {
         Self {
             held: held.chunks,
             rest: held.rest,
+            deadline: open.ends_at().map(|at| Box::pin(sleep_until(at))),
             open,
             idle: Timer::new(idle),
             events: None,
@@ -96,6 +99,10 @@ impl Flow {
             return Poll::Ready(Some(Ok(chunk)));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        // Looked at before the bytes: an upstream that never pauses is ended too.
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(task).is_ready()) {
+            return Poll::Ready(Some(Err(OUT_OF_TIME.to_owned())));
+        }
         match rest.poll_chunk(task) {
             Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err("the upstream broke off its answer".to_owned()))),

@@ -28,7 +28,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
 use crate::{
     access::{ApiKey, PresentedKey},
@@ -52,6 +52,9 @@ use watch::Watch;
 const BACKOFF: Duration = Duration::from_millis(750);
 /// An upstream that failed is worth asking again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Why an answer ended that the host would not have waited for.
+const OUT_OF_TIME: &str = "the time that this gateway's host gives a request is over";
 
 /// A request that is ready to be relayed.
 pub(crate) struct Arrival {
@@ -119,11 +122,22 @@ impl Arrival {
 
 /// Relays one request. An error is a refusal of ours, for the caller's dialect to word; nothing was claimed for it, or
 /// what was claimed is settled.
-pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
+pub(crate) async fn relay(cx: &Context, arrival: Arrival) -> Result<Response> {
     upkeep::keep_up(cx);
     refresh::when_due(cx, &arrival.snapshot);
+    let open = Open::new(cx, &arrival);
+    let Some(ends_at) = cx.background.ends_at() else { return serve(cx, arrival, open).await };
+    let served = timeout_at(ends_at, serve(cx, arrival, open.clone())).await;
+    served.unwrap_or_else(|_| {
+        // No account pays for it: that it had not answered yet is no fault.
+        open.failed(OUT_OF_TIME);
+        Err(Error::new(Kind::Unavailable, format!("{OUT_OF_TIME}, and no account has answered yet")))
+    })
+}
+
+async fn serve(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Response> {
     if arrival.login == Login::Caller {
-        return passthrough::relay(cx, arrival).await;
+        return passthrough::relay(cx, arrival, open).await;
     }
     if let Some(Act::List(kind)) = arrival.demand.act {
         return list::list(cx, arrival, kind).await;
@@ -133,7 +147,6 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
     }
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
-    let open = Open::new(cx, &arrival);
     let mut backed_off = false;
     while open.attempts() < arrival.policy().max_attempts.0 as usize {
         let account = match claim::next_account(cx, &mut arrival, &open, &tried).await {

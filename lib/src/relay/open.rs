@@ -59,6 +59,8 @@ struct Entry {
     /// What they say, where nobody meters them on their way.
     batch_used: Option<Box<(Usage, Option<String>)>>,
     tell: Option<oneshot::Sender<Closed>>,
+    /// When the answer has to end, where the host sets a limit.
+    ends_at: Option<tokio::time::Instant>,
 }
 
 impl Open {
@@ -81,6 +83,7 @@ impl Open {
             batch: arrival.place.batch.clone(),
             batch_used: None,
             tell: Some(tell),
+            ends_at: cx.background.ends_at(),
         };
         Self(Arc::new(Mutex::new(entry)))
     }
@@ -121,6 +124,11 @@ impl Open {
         let spent = told.map(|told| entry.price_told(told));
         entry.unanswered = entry.record.attempts.len().checked_sub(1);
         entry.set_spent(spent);
+    }
+
+    /// When the answer has to end, so that its row can be written; `None`: whenever it does.
+    pub(super) fn ends_at(&self) -> Option<tokio::time::Instant> {
+        self.entry().ends_at
     }
 
     /// How many attempts there were so far.

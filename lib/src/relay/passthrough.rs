@@ -17,9 +17,8 @@ use crate::{
     upstream::{Outgoing, address},
 };
 
-pub(super) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response> {
+pub(super) async fn relay(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Response> {
     let outgoing = outgoing(cx, &arrival)?;
-    let open = Open::new(cx, &arrival);
     let account = claim::passage(cx, &mut arrival, &open).await?;
     let began = Instant::now();
     match attempt::send(cx, &arrival, arrival.demand.api, outgoing, &open).await {

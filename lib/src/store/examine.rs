@@ -83,7 +83,7 @@ async fn ask(client: &Client, connected_in: Duration) -> Result<Examined, Unfit>
             clock_ahead = theirs.duration_since(before).as_secs_f64() - took.as_secs_f64() / 2.0;
         }
     }
-    let schema = migrate::version(client).await.map_err(|error| Unfit::Fault(cause(&error)))?;
+    let schema = migrate::present(client).await.map_err(|error| Unfit::Fault(cause(&error)))?.version;
     Ok(Examined { server, schema, read_only, connected_in, round_trip, clock_ahead })
 }
 

@@ -126,7 +126,9 @@ impl Lanes {
     }
 
     async fn ensure_schema(&self, client: &Client) -> Result<()> {
-        if migrate::version(client).await? < migrate::LATEST {
+        let present = migrate::present(client).await?;
+        present.must_serve_this_code()?;
+        if present.version < migrate::LATEST {
             let url = self.migration_url.clone();
             // A task of its own: a caller who has no time for it must not break it off each time anew.
             tokio::spawn(async move { migrate::migrate(&url).await }).await.map_err(away)??;

@@ -38,18 +38,48 @@ const CREATE_TABLE: &str = "
         applied_at  timestamptz not null default now()
     )";
 
-/// The newest version applied; 0 in an empty database.
-pub(super) async fn version(client: &Client) -> Result<i32> {
+/// How far a database is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Present {
+    /// The newest version applied; 0 in an empty database.
+    pub(super) version: i32,
+    /// The version that code must know at least. A migration that takes something away says so, by a column of its own
+    /// making: `alter table schema_migrations add column min_code integer; update schema_migrations set min_code = N`.
+    min_code: i32,
+}
+
+/// A row may lack the column, so it is asked of its JSON.
+const READ: &str = "
+    select coalesce(max(version), 0), coalesce(max((to_jsonb(m)->>'min_code')::integer), 0) from schema_migrations m";
+
+impl Present {
+    /// A schema that only gained something serves older code too; one that lost something does not.
+    pub(super) fn must_serve_this_code(&self) -> Result<()> {
+        let Self { version, min_code } = self;
+        if *min_code <= LATEST {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "the database's schema is at version {version} and serves releases from version {min_code} on, and this \
+                 release knows version {LATEST}; deploy the newer release again, or restore a backup from before it"
+            ),
+        ))
+    }
+}
+
+/// How far the database is that this client is connected to.
+pub(super) async fn present(client: &Client) -> Result<Present> {
     let rows = client
         .query_typed("select case when to_regclass('schema_migrations') is null then 0 else 1 end", &[])
         .await
         .map_err(fault)?;
     if rows[0].get::<_, i32>(0) == 0 {
-        return Ok(0);
+        return Ok(Present { version: 0, min_code: 0 });
     }
-    let rows =
-        client.query_typed("select coalesce(max(version), 0) from schema_migrations", &[]).await.map_err(fault)?;
-    Ok(rows[0].get(0))
+    let rows = client.query_typed(READ, &[]).await.map_err(fault)?;
+    Ok(Present { version: rows[0].get(0), min_code: rows[0].get(1) })
 }
 
 /// Applies what is missing over a connection of its own, all of it or nothing. Answers the versions applied.
@@ -76,14 +106,14 @@ async fn apply(client: &mut Client, tell: Tell<'_>) -> Result<Vec<i32>> {
         .batch_execute(&format!("select pg_advisory_xact_lock(hashtextextended('migrate', 0)); {CREATE_TABLE}"))
         .await
         .map_err(fault)?;
-    let rows =
-        transaction.query_typed("select coalesce(max(version), 0) from schema_migrations", &[]).await.map_err(fault)?;
-    let present: i32 = rows[0].get(0);
-    if present > LATEST {
-        tracing::warn!(present, known = LATEST, "the database has a newer schema than this code; it may still serve");
+    let rows = transaction.query_typed(READ, &[]).await.map_err(fault)?;
+    let present = Present { version: rows[0].get(0), min_code: rows[0].get(1) };
+    present.must_serve_this_code()?;
+    if present.version > LATEST {
+        tracing::warn!(?present, known = LATEST, "the database has a newer schema than this code; it still serves");
     }
     let mut applied = Vec::new();
-    for (version, (name, sql)) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > present) {
+    for (version, (name, sql)) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > present.version) {
         tell(version, name);
         transaction.batch_execute(sql).await.map_err(|source| {
             Error::new(Kind::Unavailable, format!("migration {version} ({name}) failed")).with_source(source)

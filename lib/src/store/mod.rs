@@ -64,7 +64,7 @@ impl Store {
     /// Knows where the database is; nothing is connected yet.
     pub fn new(config: &Config) -> Result<Self> {
         // On Vercel there are many instances, each with little to do; locally there is one with everything to do.
-        let (hot, work) = if config.on_vercel { (1, 2) } else { (2, 8) };
+        let (hot, work) = if config.on_vercel { (1, 1) } else { (2, 8) };
         let lanes = Arc::new(Lanes::new(config, hot, work)?);
         Ok(Self {
             // One at a time: claims of a pool wait for each other anyway, and together they cost less.

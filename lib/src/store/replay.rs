@@ -151,7 +151,7 @@ impl Replay {
         let (config, tls) = connect::read_url(url)?;
         let (client, connection) = config.connect(tls).await.map_err(fault)?;
         let connection = tokio::spawn(connection);
-        let schema = migrate::version(&client).await?;
+        let schema = migrate::present(&client).await?.version;
         if schema < migrate::LATEST {
             let message =
                 format!("the schema is at version {schema}, not {}: run `llm-gateway migrate`", migrate::LATEST);

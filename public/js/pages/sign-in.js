@@ -35,7 +35,17 @@ export function signIn(reason, done) {
       button.disabled = false;
     }
   });
+  if (!reason) sayWhatToSet(problem);
   return form;
+}
+
+/** Before anybody types a token: a gateway that is not set up says what to set. */
+async function sayWhatToSet(problem) {
+  try {
+    await createApi("").get("/api/health");
+  } catch (error) {
+    if (kind(error) === "configuration" && !problem.hasChildNodes()) problem.replaceChildren(...message(error));
+  }
 }
 
 function message(error, text = word("signin.remedy", kind(error))) {

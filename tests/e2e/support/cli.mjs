@@ -10,8 +10,11 @@ import { cleanEnvironment, complete } from "./programs.mjs";
 
 const modules = join(root, "node_modules");
 
+/** What `gemini` is: a script for node. */
+export const geminiScript = join(modules, "@google/gemini-cli/bundle/gemini.js");
+
 /** The native program: npm's newer versions run no script that would link it to its usual place. */
-function claudeProgram() {
+export function claudeProgram() {
   const candidates = [`claude-code-${process.platform}-${process.arch}/claude`, "claude-code/bin/claude.exe"];
   const found = candidates.map((name) => join(modules, "@anthropic-ai", name)).find(existsSync);
   if (!found) throw new Error("Claude Code is not installed; run npm ci");
@@ -61,7 +64,7 @@ function geminiProgram(selectedType, env, prompt, args) {
       privacy: { usageStatisticsEnabled: false },
       general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
     }));
-    return complete(process.execPath, [join(modules, "@google/gemini-cli/bundle/gemini.js"), "-p", prompt, ...args], {
+    return complete(process.execPath, [geminiScript, "-p", prompt, ...args], {
       cwd: join(home, "work"),
       env: { ...cleanEnvironment(home), ...env, GEMINI_CLI_TRUST_WORKSPACE: "true" },
     });

@@ -9,9 +9,9 @@ import { settings, site } from "./gateway.mjs";
 
 const TYPES = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml" };
 
-/** Serves `output` (a `.vercel/output`) on a free port; `functions` are the instances by name. */
-export async function startDeployment(output) {
-  const env = await settings();
+/** Serves `output` (a `.vercel/output`) on a free port; `functions` are the instances by name, `variables` further settings. */
+export async function startDeployment(output, variables = {}) {
+  const env = { ...await settings(), ...variables };
   const { routes } = JSON.parse(await readFile(join(output, "config.json"), "utf8"));
   const functions = {};
   for (const name of ["accounts", "keys", "proxy", "stats"]) {

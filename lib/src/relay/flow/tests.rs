@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use tokio::{
     sync::mpsc,
-    time::{Duration, advance, timeout},
+    time::{Duration, Instant, advance, timeout},
 };
 
 use super::{Flow, PING_EVERY};
@@ -25,6 +25,8 @@ use crate::{
 };
 
 const IDLE: Duration = Duration::from_secs(300);
+/// What the host gives a request.
+const LIMIT: Duration = Duration::from_secs(900);
 const START: &str =
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n";
 const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
@@ -116,7 +118,8 @@ fn open(arrival: &Arrival) -> Open {
         ("ENCRYPTION_KEY", "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=".to_owned()),
     ]);
     let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
-    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop), from: None };
+    let background = Background::new(drop).until(Instant::now() + LIMIT);
+    let cx = Context { gateway: Arc::new(gateway), background, from: None };
     Open::new(&cx, arrival)
 }
 
@@ -216,4 +219,24 @@ async fn an_idle_message_ends_with_an_error_event() {
     let last = words.pop().unwrap();
     assert!(last.starts_with("event: error\ndata: {") && last.contains("fell silent"), "{last}");
     assert_eq!(words.len() as u64, (IDLE.as_secs() - 1) / PING_EVERY.as_secs(), "pings until then");
+}
+
+/// The host's limit comes near while the upstream still speaks.
+#[tokio::test(start_paused = true)]
+async fn an_answer_ends_as_a_failure_before_its_host_ends_it() {
+    for half in ["", "event: content_block_delta\ndata: {\"type\""] {
+        let mut stage = Stage::message().await;
+        stage.says(half);
+        advance(LIMIT - Duration::from_secs(1)).await;
+        stage.says("event: ping\ndata: {\"type\": \"ping\"}\n\n");
+        while !stage.next().await.unwrap().contains("ping\"}") {}
+        advance(Duration::from_secs(1)).await;
+        stage.says("event: ping\ndata: {\"type\": \"ping\"}\n\n");
+        let last = stage.next().await.unwrap();
+        assert!(last.contains("event: error\n") && last.contains("this gateway's host"), "{last}");
+        assert_eq!(stage.next().await, None);
+    }
+    let mut stage = Stage::gemini().await;
+    advance(LIMIT).await;
+    assert!(stage.flow.frame().await.unwrap().is_err(), "never a clean end");
 }

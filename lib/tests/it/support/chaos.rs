@@ -1,12 +1,13 @@
 //! A wire to the test server that can be taken away: refused, frozen or cut.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, copy_bidirectional},
     net::{TcpListener, TcpStream, UnixStream},
     sync::watch,
     task::JoinHandle,
+    time::{Instant, sleep_until},
 };
 use tokio_postgres::config::Host;
 
@@ -21,6 +22,8 @@ pub(crate) enum Wire {
     Refused,
     /// Connections stay, and nothing comes through any more.
     Frozen,
+    /// A database that sleeps: it begins to wake at the first connection, and takes so long; all wait for that.
+    Asleep(Duration),
 }
 
 /// A TCP port in front of the test server.
@@ -42,9 +45,17 @@ impl Chaos {
         let carried = Arc::new(());
         let count = Arc::clone(&carried);
         let server = tokio::spawn(async move {
+            let mut awake = None;
             while let Ok((stream, _)) = listener.accept().await {
                 let (config, state, count) = (config.clone(), state.clone(), Arc::clone(&count));
+                let waking = match *state.borrow() {
+                    Wire::Asleep(takes) => Some(*awake.get_or_insert(Instant::now() + takes)),
+                    _ => None,
+                };
                 tokio::spawn(async move {
+                    if let Some(awake) = waking {
+                        sleep_until(awake).await;
+                    }
                     carry(stream, config, state).await;
                     drop(count);
                 });
@@ -80,7 +91,7 @@ impl Drop for Chaos {
 
 async fn carry(mut client: TcpStream, config: tokio_postgres::Config, mut wire: watch::Receiver<Wire>) {
     let begun_as = *wire.borrow_and_update();
-    if begun_as == Wire::Open {
+    if matches!(begun_as, Wire::Open | Wire::Asleep(_)) {
         let Ok(mut server) = dial(&config).await else { return };
         tokio::select! {
             _ = copy_bidirectional(&mut client, &mut server) => return,

@@ -1,0 +1,198 @@
+//! A release migrates the database of an older one that goes on serving: what the older one says, the new schema understands.
+
+use std::{fs, path::Path};
+
+use gateway::{Secret, store};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    support::{App, Database, Instance, refused},
+    walk::hello,
+};
+
+/// Statements of release 5 (the first one), with values in the place of their parameters.
+mod release_5 {
+    use serde_json::{Value, json};
+
+    pub(super) const VERSION: usize = 5;
+
+    pub(super) const ADD_ACCOUNT: &str = "
+        insert into accounts (
+            id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
+            max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
+            requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled
+        ) values ('acc_old', 'anthropic', 'from before', 'old', null, '\\x00', 'api_key', 'cdef', 0, 1,
+            4, '{}', '{}', '', false, 'ready', null, null, 0, now(), 100, 1000000, true, null, null, true)";
+    pub(super) const ADD_KEY: &str = "
+        insert into api_keys (id, hash, prefix, name, role, created_at)
+        values ('key_old', '\\x01', 'gw_abcd', 'from before', 'member', now());
+        update api_keys set
+            name = 'from before', role = 'member', pool = 'old', providers = '{}', models = '{}', max_in_flight = 3,
+            labels = '{}', note = '', expires_at = null, revoked_at = null, updated_at = now()
+        where id = 'key_old'";
+    /// What an instance reads and writes all the time.
+    pub(super) const ALL_THE_TIME: [&str; 10] = [
+        "select revision from settings",
+        "select id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, \
+         max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, last_error, \
+         last_checked_at, created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, \
+         organization, reported_limits, credential_expires_at, credential_version, entitled, \
+         (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight, \
+         (select jsonb_object_agg(f.family, f.until) from family_cooldowns f \
+          where f.account_id = accounts.id and f.until > now()) as cooling_families from accounts order by id",
+        "select id, prefix, name, role, pool, providers, models, max_in_flight, labels, note, expires_at, revoked_at, \
+         created_at, updated_at from api_keys where hash = '\\x01'",
+        "select pool, provider, policy from routing_policies order by pool, provider",
+        "select price || jsonb_build_object('provider', provider, 'model', model) as price from prices",
+        "select l.*, k.name as key_name, a.name as account_name from ledger l left join api_keys k on k.id = l.key_id \
+         left join accounts a on a.id = l.account_id where l.key_id = 'key_old' order by l.started_at desc limit 50",
+        "select turn, failure, remedy from begin_refresh('acc_old', 0, 'holder', 30)",
+        "update accounts set health = 'cooling', health_reason = 'failing', health_until = now() + interval '1 ms', \
+         failures = 1, last_error = 'e', probe_at = null where id = 'acc_old' and (health <> 'needs_auth' or true) \
+         returning id",
+        "update accounts set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0 \
+         where id = 'acc_old' and health <> 'needs_auth' returning id",
+        "update leases set expires_at = now() + lease_life() where request_id = any('{req_under_way}') returning request_id",
+    ];
+
+    fn draft(request: &str) -> Value {
+        json!({
+            "id": request, "started_at": "2026-11-24T12:00:00Z", "key_id": "key_old", "pool": "old",
+            "provider": "anthropic", "operation": "messages", "model": "claude-sonnet-5-5", "stream": true,
+            "session": "s", "client": "claude-cli", "input_tokens": 10, "cost_micros": 30, "estimated": true,
+            "unpriced": false, "attempts": [],
+        })
+    }
+
+    pub(super) fn claim(request: &str, revision: i64) -> String {
+        let claim = json!([{
+            "request": request, "revision": revision, "key": "key_old", "pool": "old", "family": "claude-sonnet",
+            "tokens": 10, "accounts": ["acc_old"], "session": "s", "session_seconds": 3600, "session_in_flight": 4,
+            "draft": draft(request),
+        }]);
+        format!("select request_id, outcome, account_id, affinity from claim('{claim}')")
+    }
+
+    pub(super) fn settle(request: &str) -> String {
+        let mut row = draft(request);
+        let known = json!({
+            "account_id": "acc_old", "served_model": "claude-sonnet-5-5", "affinity": "kept", "status": "completed",
+            "http_status": 200, "error": null, "output_tokens": 5, "cost_micros": 105, "estimated": false,
+            "attempts": [{ "account": "acc_old", "verdict": "delivered", "status": 200, "took_ms": 7 }],
+            "first_token_ms": 8, "duration_ms": 9, "upstream_request_id": "req_up",
+        });
+        for (name, value) in known.as_object().into_iter().flatten() {
+            row[name] = value.clone();
+        }
+        format!("select settle('[{row}]')::text as settled")
+    }
+}
+
+/// A database as a release left it: its first migrations, and no more.
+async fn released(version: usize) -> Database {
+    let database = Database::create().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    database
+        .execute(
+            "create table schema_migrations (
+                version integer primary key, name text not null, applied_at timestamptz not null default now())",
+        )
+        .await;
+    for (number, file) in (1..).zip(&files[..version]) {
+        database.execute(&fs::read_to_string(file).unwrap()).await;
+        database.execute(&format!("insert into schema_migrations (version, name) values ({number}, 'released')")).await;
+    }
+    database
+}
+
+async fn granted(database: &Database, request: &str) {
+    let revision = database.number("select revision from settings").await;
+    let rows = database.rows(&release_5::claim(request, revision)).await;
+    assert_eq!((&rows[0]["outcome"], &rows[0]["account_id"]), (&json!("granted"), &json!("acc_old")), "{rows:?}");
+}
+
+/// A change of several statements cannot stand in a subquery, as [`Database::rows`] asks it.
+async fn all_the_time(database: &Database) {
+    for sql in release_5::ALL_THE_TIME {
+        match sql.starts_with("select") {
+            true => drop(database.rows(sql).await),
+            false => database.execute(sql).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_release_goes_on_working_while_a_newer_one_migrates_and_serves() {
+    let database = released(release_5::VERSION).await;
+    database.execute(release_5::ADD_ACCOUNT).await;
+    database.execute(release_5::ADD_KEY).await;
+    granted(&database, "req_before").await;
+    database.rows(&release_5::settle("req_before")).await;
+    granted(&database, "req_under_way").await;
+    all_the_time(&database).await;
+
+    let applied = store::migrate(&Secret::new(&database.url)).await.unwrap();
+    assert_eq!(applied, (6..=store::LATEST_SCHEMA).collect::<Vec<_>>());
+
+    // The old instance has not noticed: it ends what it began, and begins more.
+    all_the_time(&database).await;
+    database.rows(&release_5::settle("req_under_way")).await;
+    granted(&database, "req_after").await;
+    database.rows(&release_5::settle("req_after")).await;
+    granted(&database, "req_lost").await;
+    database.execute("update leases set expires_at = now() - interval '1 s' where request_id = 'req_lost'").await;
+    database.rows("select reap()").await;
+
+    // Beside it the new one serves.
+    let app = App::on(database, &[]).await;
+    app.account("anthropic", "sk-ant-one", json!({})).await;
+    let key = app.key(json!({})).await;
+    assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), StatusCode::OK);
+    let rows = app.ledger().await;
+    let count = |status: &str| rows.iter().filter(|row| row["status"] == status).count();
+    assert_eq!((count("completed"), count("lost"), rows.len()), (4, 1, 5), "{rows:#?}");
+
+    // And what was there before is there, and counted in the sums that the old one knows nothing of.
+    let shown = app.shown("acc_old").await;
+    assert_eq!(
+        (&shown["name"], &shown["state"], &shown["max_in_flight"]),
+        (&json!("from before"), &json!("ready"), &json!(4))
+    );
+    let page = app.instance.manage(reqwest::Method::GET, "/api/stats/requests?key=key_old", None).await;
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(4), "{page}");
+    let sums = "select coalesce(sum(requests), 0) as requests, coalesce(sum(cost_micros), 0) as cost from key_usage \
+                where key_id = 'key_old' and span = 'day'";
+    let ledger = "select count(*) as requests, sum(cost_micros) as cost from ledger where key_id = 'key_old'";
+    assert_eq!(app.database.rows(sums).await, app.database.rows(ledger).await);
+}
+
+#[tokio::test]
+async fn a_release_that_the_schema_no_longer_serves_is_told_which_one_does() {
+    let (app, key) = App::ready().await;
+    app.ledger().await;
+    // What a later release does that takes something away.
+    let later = store::LATEST_SCHEMA + 2;
+    app.database
+        .execute(&format!(
+            "alter table schema_migrations add column min_code integer;
+             insert into schema_migrations (version, name, min_code) values ({later}, 'contract', {later} - 1);
+             drop function claim(jsonb)"
+        ))
+        .await;
+    let says = format!("serves releases from version {} on, and this release knows version {}", later - 1, later - 2);
+    let error = store::migrate(&Secret::new(&app.database.url)).await.unwrap_err();
+    assert!(error.message.contains(&says), "{}", error.message);
+
+    // An instance that starts now, and one that finds something gone.
+    let fresh = Instance::start(&app.database.url, &[]).await;
+    let answer = fresh.operator(reqwest::Method::GET, "/api/accounts", None).await;
+    let text = refused(answer, StatusCode::SERVICE_UNAVAILABLE, "unavailable", None).await;
+    assert!(text.contains(&says), "{text}");
+    let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let told: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert!(told["error"]["message"].as_str().unwrap().contains(&says), "{told}");
+}
