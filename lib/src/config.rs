@@ -1,5 +1,7 @@
 //! The only reader of the environment. Every variable, in the order of `.env.example`.
 
+mod redis;
+
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -10,6 +12,8 @@ use crate::{
     error::{Error, Kind, Result},
     secret::Secret,
 };
+
+pub use redis::Redis;
 
 /// Characters that an operator's token has at least.
 const ADMIN_TOKEN_LENGTH: usize = 32;
@@ -25,6 +29,8 @@ pub struct Config {
     pub admin_token: Secret,
     /// `ENCRYPTION_KEY`, then `ENCRYPTION_KEY_PREVIOUS`: the first seals, all of them open.
     pub encryption_keys: Vec<EncryptionKey>,
+    /// Where the minutes are counted if not in Postgres: see [`Redis`].
+    pub redis: Option<Redis>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
@@ -155,6 +161,7 @@ impl Config {
             database_url: checked_database_url(database_url)?,
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
+            redis: Redis::read(env)?,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),

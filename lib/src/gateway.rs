@@ -3,6 +3,7 @@
 mod failing;
 mod renewals;
 mod snapshot;
+mod standing;
 
 use std::{
     collections::HashMap,
@@ -25,6 +26,7 @@ use crate::{
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
+    windows::Windows,
 };
 
 use failing::Failing;
@@ -46,6 +48,8 @@ pub struct Gateway {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
+    /// Counts minutes where there is a Redis.
+    pub(crate) windows: Option<Windows>,
     pub(crate) renewals: Renewals,
     pub(crate) failing: Failing,
     sealer: Sealer,
@@ -70,6 +74,7 @@ impl Gateway {
         Ok(Self {
             store: Store::new(&config)?,
             upstream: Upstream::new(),
+            windows: config.redis.as_ref().map(Windows::new).transpose()?,
             renewals: Renewals::default(),
             failing: Failing::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),

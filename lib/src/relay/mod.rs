@@ -7,6 +7,7 @@ mod check;
 mod claim;
 mod flow;
 mod hold;
+mod minutes;
 mod open;
 mod passthrough;
 mod project;

@@ -16,10 +16,11 @@ use tokio::{sync::oneshot, time::sleep};
 use super::{
     Arrival,
     hold::{Held, Told},
+    minutes::Counts,
 };
 use crate::{
     gateway::{Context, Gateway, Snapshot},
-    id::AccountId,
+    id::{AccountId, RequestId},
     protocol::{Ending, Meter, Tally, Tier, Usage},
     store::{AttemptRecord, Granted, Record, Spent, Status},
 };
@@ -44,6 +45,8 @@ struct Entry {
     unsaid: Option<Usage>,
     /// Whether a claim was granted: only then is there a row.
     granted: bool,
+    /// What it counts on in Redis.
+    counts: Option<Counts>,
     /// From the arrival to the first claim that was granted.
     admitted: Option<Duration>,
     /// Since when an upstream is at work on it.
@@ -57,7 +60,7 @@ struct Entry {
     tier: Option<Tier>,
     /// Prices as they were when an account was taken.
     snapshot: Arc<Snapshot>,
-    tell: Option<oneshot::Sender<Record>>,
+    tell: Option<oneshot::Sender<(Record, Option<Counts>)>>,
 }
 
 impl Open {
@@ -70,6 +73,7 @@ impl Open {
             began: arrival.began,
             unsaid: unsaid(arrival),
             granted: false,
+            counts: None,
             admitted: None,
             at_work: None,
             unanswered: None,
@@ -95,6 +99,16 @@ impl Open {
         entry.admitted.get_or_insert(admitted);
         entry.record.account_id = granted.account.clone();
         entry.record.affinity.clone_from(&granted.affinity);
+    }
+
+    /// What it counts on in Redis; `None`: nothing was claimed yet, or there is no Redis.
+    pub(super) fn counts(&self) -> Option<Counts> {
+        self.entry().counts.clone()
+    }
+
+    /// It counts on this from now on.
+    pub(super) fn counted(&self, counts: Counts) {
+        self.entry().counts = Some(counts);
     }
 
     /// The request is about to leave: from here on an upstream may charge for it.
@@ -270,16 +284,16 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(tell) = self.tell.take().filter(|_| self.granted) {
             // The settlement is only gone when the process is; then the lease's end records the request.
-            let _gone = tell.send(self.close());
+            let _gone = tell.send((self.close(), self.counts.take()));
         }
     }
 }
 
 /// Keeps the lease while the request is open, then writes its row.
-async fn settle(gateway: Arc<Gateway>, id: crate::id::RequestId, mut told: oneshot::Receiver<Record>) {
-    let record = loop {
+async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: oneshot::Receiver<(Record, Option<Counts>)>) {
+    let told = loop {
         tokio::select! {
-            record = &mut told => break record,
+            told = &mut told => break told,
             () = sleep(RENEW_EVERY) => {
                 if let Err(error) = gateway.store.renew(id.clone()).await {
                     tracing::warn!(request = %id, %error, "a lease could not be renewed");
@@ -288,8 +302,15 @@ async fn settle(gateway: Arc<Gateway>, id: crate::id::RequestId, mut told: onesh
         }
     };
     // Nothing was claimed.
-    let Ok(record) = record else { return };
+    let Ok((record, counts)) = told else { return };
     log(&record);
+    write(&gateway, &id, &record).await;
+    if let (Some(windows), Some(counts)) = (&gateway.windows, counts) {
+        counts.correct(windows, &record).await;
+    }
+}
+
+async fn write(gateway: &Gateway, id: &RequestId, record: &Record) {
     for attempt in 0..SETTLE_TRIES {
         match gateway.store.settle(record.clone()).await {
             Ok(()) => return,
@@ -298,7 +319,7 @@ async fn settle(gateway: Arc<Gateway>, id: crate::id::RequestId, mut told: onesh
         sleep(Duration::from_millis(250 << attempt.min(5))).await;
     }
     // Everything that is needed to write the row later.
-    let record = serde_json::to_string(&record).unwrap_or_default();
+    let record = serde_json::to_string(record).unwrap_or_default();
     tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
 }
 

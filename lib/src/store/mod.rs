@@ -29,7 +29,7 @@ use crate::{
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
-pub use claim::{Binding, Claim, Draft, Granted, Refused};
+pub use claim::{Binding, Claim, Draft, Granted, Limited, Minutes, Outcome, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use requests::{Attempt, Cursor, Filter, RequestRow, Summary};

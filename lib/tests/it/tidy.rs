@@ -13,7 +13,7 @@ const STAIRCASE: [&[&str]; 9] = [
     &["routes"],
     &["relay"],
     &["gateway"],
-    &["store", "upstream"],
+    &["store", "upstream", "windows"],
     &["pool"],
     &["access", "ledger"],
     &["protocol"],
