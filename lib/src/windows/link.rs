@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::{Fault, rest::Rest, tcp::Tcp};
 use crate::{config, error::Result};
 
-/// A request waits so long for Redis, and then goes by Postgres.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// A request waits so long for Redis, and then goes by Postgres. A switch may cost a window, so it is not made lightly.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 const SCRIPT: &str = include_str!("minutes.lua");
 /// Without it each call at Upstash locks the whole database; plain Redis does not know it.

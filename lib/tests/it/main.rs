@@ -23,6 +23,7 @@ mod meters;
 mod oauth;
 mod passthrough;
 mod paths;
+mod redis;
 mod refusals;
 mod routing;
 mod spent;
