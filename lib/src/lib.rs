@@ -11,6 +11,7 @@ mod upstream;
 mod windows;
 
 pub mod access;
+pub mod address;
 pub mod background;
 pub mod batch;
 pub mod clock;
