@@ -28,8 +28,8 @@ pub(super) struct Link {
 }
 
 enum Wire {
-    Rest(Rest),
-    Tcp(Tcp),
+    Rest(Box<Rest>),
+    Tcp(Box<Tcp>),
 }
 
 impl Link {
@@ -37,9 +37,9 @@ impl Link {
     pub(super) fn new(config: &config::Redis) -> Result<Self> {
         let (wire, script) = match config {
             config::Redis::Rest { url, token } => {
-                (Wire::Rest(Rest::new(url.clone(), token.clone())), [LOCK_KEYS_ONLY, SCRIPT].concat())
+                (Wire::Rest(Box::new(Rest::new(url.clone(), token.clone()))), [LOCK_KEYS_ONLY, SCRIPT].concat())
             }
-            config::Redis::Tcp(url) => (Wire::Tcp(Tcp::new(url)?), SCRIPT.to_owned()),
+            config::Redis::Tcp(url) => (Wire::Tcp(Box::new(Tcp::new(url)?)), SCRIPT.to_owned()),
         };
         let sha = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, script.as_bytes());
         let sha = sha.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
