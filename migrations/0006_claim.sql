@@ -10,9 +10,11 @@ drop index leases_expires_at_idx;
 --   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight,
 --   unsuited (where the list is only the best of many: accounts of the pool that must not serve it);
 --   pinned: no other account can serve it, so its session moves for good;
---   secret_ends, where the caller's secret was replaced and works for a while yet
+--   secret_ends, where the caller's secret was replaced and works for a while yet;
+--   minutes, where Redis counts them: {"counted": {account (it counts on this one), full (on these it cannot), limited (what
+--   `key_refusal` would say)}}, or "away", when Redis is and they are counted here
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · key_limited ·
---   accounts_busy
+--   accounts_busy · uncounted (this account would serve, once Redis has counted the request on it)
 -- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`. `limited`: what `key_refusal` says.
 drop function claim(jsonb);
 create function claim(batch jsonb)
@@ -35,6 +37,8 @@ declare
     candidate accounts;
     life interval;
     newly boolean;
+    counted jsonb;
+    here boolean;
 begin
     perform pg_advisory_xact_lock(hashtextextended('claim ' || pool, 0))
     from (select distinct i->>'pool' as pool from jsonb_array_elements(batch) i order by 1) pools;
@@ -49,10 +53,20 @@ begin
         limited := null;
 
         select * into holder from api_keys where id = item->>'key';
+        counted := null;
+        here := true;
+        if item ? 'minutes' then
+            counted := item->'minutes'->'counted';
+            here := counting_here(counted is null);
+            if not here then
+                holder.limits := jsonb_path_query_array(holder.limits, '$[*] ? (@.span != "minute")');
+            end if;
+        end if;
         -- A request that goes on to another account was counted when it was admitted.
         newly := holder.limits <> '[]'
             and not exists (select from leases l where l.request_id = item->>'request');
-        if newly then
+        limited := counted->'limited';
+        if newly and limited is null then
             limited := key_refusal(holder, (item->>'tokens')::bigint, item->'draft'->>'model');
         end if;
         if (item->>'revision')::bigint <> current then
@@ -120,8 +134,15 @@ begin
                     select count(*) from leases l
                     where l.account_id = candidate.id and l.expires_at > now() and l.request_id <> item->>'request'
                 );
-                continue when (candidate.requests_per_minute is not null or candidate.tokens_per_minute is not null)
-                    and not minute_has_room(candidate, (item->>'tokens')::bigint);
+                if candidate.requests_per_minute is not null or candidate.tokens_per_minute is not null then
+                    continue when counted->'full' ? candidate.id;
+                    continue when here and not minute_has_room(candidate, (item->>'tokens')::bigint);
+                    if counted->>'account' is distinct from candidate.id and counted is not null then
+                        outcome := 'uncounted';
+                        account_id := candidate.id;
+                        exit;
+                    end if;
+                end if;
                 outcome := 'granted';
                 account_id := candidate.id;
                 exit;
@@ -138,6 +159,12 @@ begin
                 end if;
                 perform bind(item->>'session', candidate.id, life);
             end if;
+            if not here then
+                candidate.requests_per_minute := null;
+                candidate.tokens_per_minute := null;
+                -- The settlement has nothing to correct here.
+                item := jsonb_set(item, '{draft,counted_elsewhere}', 'true');
+            end if;
             perform take(item, candidate, holder.id);
             if newly and holder.limits @> '[{"span": "minute"}]' then
                 insert into key_minutes
@@ -147,6 +174,19 @@ begin
         end if;
         return next;
     end loop;
+end
+$$;
+
+-- Whether minutes are counted here, though Redis counts them: while it is away from somebody, and for as long after as a
+-- minute of that can matter. Called by whom it is away from, too.
+create function counting_here(redis_is_away boolean) returns boolean language plpgsql as $$
+begin
+    -- Not every claim need write it: a minute is left, and its last second whole.
+    if redis_is_away and not exists (select from redis_away where until > clock_timestamp() + interval '61 seconds') then
+        insert into redis_away values (true, clock_timestamp() + interval '66 seconds')
+        on conflict (one) do update set until = excluded.until;
+    end if;
+    return exists (select from redis_away where until > clock_timestamp());
 end
 $$;
 

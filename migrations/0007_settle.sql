@@ -23,6 +23,7 @@ begin
         ) served
         where leases.request_id = served.id
         returning leases.account_id, leases.key_id, leases.claimed_at, leases.admitted_at, served.whole,
+            leases.draft ? 'counted_elsewhere' as elsewhere,
             coalesce(leases.draft->>'claimed_tokens', leases.draft->>'input_tokens', '0')::bigint as estimate,
             -- Cache reads do not count against the providers' limits.
             coalesce((r->>'input_tokens')::bigint, 0) + coalesce((r->>'cache_write_5m_tokens')::bigint, 0)
@@ -38,12 +39,12 @@ begin
             0, row.tokens - f.estimate
         from freed f
         cross join lateral (select ledger_tokens(l) from jsonb_populate_record(null::ledger, f.whole) l) row (tokens)
-        where (select k.limits @> '[{"span": "minute"}]' from api_keys k where k.id = f.key_id)
+        where not f.elsewhere and (select k.limits @> '[{"span": "minute"}]' from api_keys k where k.id = f.key_id)
     )
     insert into minutes
     select f.account_id, floor(extract(epoch from f.claimed_at))::bigint, 0, f.used - f.estimate
     from freed f join accounts a on a.id = f.account_id
-    where a.tokens_per_minute is not null;
+    where a.tokens_per_minute is not null and not f.elsewhere;
 
     with written as (
         insert into ledger

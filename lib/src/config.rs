@@ -1,5 +1,7 @@
 //! The only reader of the environment. Every variable, in the order of `.env.example`.
 
+mod redis;
+
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -11,6 +13,8 @@ use crate::{
     error::{Error, Kind, Result},
     secret::Secret,
 };
+
+pub use redis::Redis;
 
 /// Characters that an operator's token has at least.
 const ADMIN_TOKEN_LENGTH: usize = 32;
@@ -30,6 +34,8 @@ pub struct Config {
     pub admin_token: Secret,
     /// `ENCRYPTION_KEY`, then `ENCRYPTION_KEY_PREVIOUS`: the first seals, all of them open.
     pub encryption_keys: Vec<EncryptionKey>,
+    /// Where the minutes are counted if not in Postgres: see [`Redis`].
+    pub redis: Option<Redis>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
     /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
@@ -188,6 +194,7 @@ impl Config {
             database_url: checked_database_url(database_url)?,
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
+            redis: Redis::read(env)?,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,

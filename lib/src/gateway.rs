@@ -5,6 +5,7 @@ mod renewals;
 mod reseal;
 mod sign_ins;
 mod snapshot;
+mod standing;
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,7 @@ use crate::{
     seal::{Sealer, Unsealable},
     store::Store,
     upstream::Upstream,
+    windows::Windows,
 };
 
 use failing::Failing;
@@ -50,6 +52,8 @@ pub struct Gateway {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
+    /// Counts minutes where there is a Redis.
+    pub(crate) windows: Option<Windows>,
     pub(crate) renewals: Renewals,
     pub(crate) failing: Failing,
     sealer: Sealer,
@@ -77,6 +81,7 @@ impl Gateway {
         Ok(Self {
             store: Store::new(&config)?,
             upstream: Upstream::new(config.allow_insecure_upstreams),
+            windows: config.redis.as_ref().map(Windows::new).transpose()?,
             renewals: Renewals::default(),
             failing: Failing::default(),
             shut: sign_ins::Shut::default(),

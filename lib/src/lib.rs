@@ -1,12 +1,13 @@
 //! The gateway: one URL and one key in front of many accounts. `ARCHITECTURE.md` draws the house.
 //!
 //! From the street inwards: [`host`] is where it runs, [`routes`] is HTTP in and out, `relay` the life of one request,
-//! [`gateway`] what a process owns, [`store`] and `upstream` the two shores, [`access`], [`pool`] and [`ledger`] the
+//! [`gateway`] what a process owns, [`store`], `upstream` and `windows` the three shores, [`access`], [`pool`] and [`ledger`] the
 //! decisions, [`protocol`] what bytes mean.
 
 mod relay;
 mod routes;
 mod upstream;
+mod windows;
 
 pub mod access;
 pub mod address;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration, time::Instant};
 use tokio::time::sleep;
 
 use super::{
-    Arrival,
+    Arrival, minutes,
     open::{self, Open},
 };
 use crate::{
@@ -93,7 +93,7 @@ pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) ->
             Err(refused @ (Refused::KeyGone | Refused::KeyLimited(_) | Refused::KeyBusy)) => {
                 return Err(refusal(arrival, refused));
             }
-            Err(Refused::SettingsChanged | Refused::AccountsBusy) => {}
+            Err(Refused::SettingsChanged | Refused::AccountsBusy | Refused::Uncounted(_)) => {}
         }
         look_again(cx, arrival, asked).await?;
     }
@@ -110,8 +110,12 @@ async fn claim_to_the_end(
     claim: Claim,
 ) -> Result<Result<Granted, Refused>> {
     let (gateway, open, snapshot) = (Arc::clone(&cx.gateway), open.clone(), Arc::clone(&arrival.snapshot));
+    let key = Arc::clone(&arrival.key);
     let claiming = tokio::spawn(async move {
-        let outcome = gateway.store.claim(claim).await?;
+        let outcome = match &gateway.windows {
+            None => gateway.store.claim(claim).await?,
+            Some(windows) => minutes::claim((windows, &gateway.store), &key, &snapshot, &open, claim).await?,
+        };
         if let Ok(granted) = &outcome {
             open.granted(granted, snapshot);
         }
@@ -171,6 +175,7 @@ fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_
         secret_ends: arrival.key.secret_ends_at,
         affinity: (affinity.enabled && session.is_some() && among.is_some()).then_some(binding),
         session,
+        minutes: None,
         draft: open::draft(arrival, open, &arrival.snapshot.prices),
     }
 }
@@ -184,7 +189,7 @@ fn refusal(arrival: &Arrival, refused: Refused) -> Error {
         Refused::KeyGone => Error::new(Kind::Unauthenticated, "this API key is revoked or expired"),
         Refused::KeyLimited(standing) => standing.refusal(clock::now()),
         Refused::KeyBusy => key_busy(arrival),
-        Refused::AccountsBusy | Refused::SettingsChanged => everyone_busy(arrival),
+        Refused::AccountsBusy | Refused::SettingsChanged | Refused::Uncounted(_) => everyone_busy(arrival),
     }
 }
 

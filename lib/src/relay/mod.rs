@@ -8,6 +8,7 @@ mod claim;
 mod flow;
 mod hold;
 mod list;
+mod minutes;
 mod open;
 mod passthrough;
 mod project;

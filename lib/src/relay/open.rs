@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::{
     Arrival,
     hold::{Held, Told},
+    minutes::Counts,
     settle::{Closed, settle},
 };
 use crate::{
@@ -41,6 +42,8 @@ struct Entry {
     unsaid: Option<Usage>,
     /// Whether a claim was granted: only then is there a row.
     granted: bool,
+    /// What it counts on in Redis.
+    counts: Option<Counts>,
     /// From the arrival to the first claim that was granted.
     admitted: Option<Duration>,
     /// Since when an upstream is at work on it.
@@ -73,6 +76,7 @@ impl Open {
             began: arrival.began,
             unsaid: unsaid(arrival),
             granted: false,
+            counts: None,
             admitted: None,
             at_work: None,
             unanswered: None,
@@ -101,6 +105,16 @@ impl Open {
         entry.admitted.get_or_insert(admitted);
         entry.record.account_id = granted.account.clone();
         entry.record.affinity.clone_from(&granted.affinity);
+    }
+
+    /// What it counts on in Redis; `None`: nothing was claimed yet, or there is no Redis.
+    pub(super) fn counts(&self) -> Option<Counts> {
+        self.entry().counts.clone()
+    }
+
+    /// It counts on this from now on.
+    pub(super) fn counted(&self, counts: Counts) {
+        self.entry().counts = Some(counts);
     }
 
     /// The request is about to leave: from here on an upstream may charge for it.
@@ -256,7 +270,7 @@ impl Entry {
         }
         self.record.duration_ms = millis(self.began.elapsed());
         let batch = batch_used.and_then(|(usage, model)| self.batch_row(&usage, model));
-        Closed { row: self.record.clone(), batch: batch.map(Box::new) }
+        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts: self.counts.take() }
     }
 
     /// The row of a batch. Writing it again changes nothing, so however often the results are fetched, they count once.

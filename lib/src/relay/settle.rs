@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::sleep};
 
+use super::minutes::Counts;
 use crate::{gateway::Gateway, id::RequestId, store::Record};
 
 /// A lease lives 45 seconds; it is renewed well before.
@@ -15,6 +16,8 @@ const SETTLE_TRIES: u32 = 8;
 pub(super) struct Closed {
     pub(super) row: Record,
     pub(super) batch: Option<Box<Record>>,
+    /// What the request counts on in Redis.
+    pub(super) counts: Option<Counts>,
 }
 
 /// Keeps the lease while the request is open, then writes its row.
@@ -30,16 +33,19 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
         }
     };
     // Nothing was claimed.
-    let Ok(Closed { row, batch }) = closed else { return };
+    let Ok(Closed { row, batch, counts }) = closed else { return };
     log(&row);
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
-    for record in batch.map(|batch| *batch).into_iter().chain([row]) {
+    for record in batch.as_deref().into_iter().chain([&row]) {
         write(&gateway, record).await;
+    }
+    if let (Some(windows), Some(counts)) = (&gateway.windows, counts) {
+        counts.correct(windows, &row).await;
     }
 }
 
-async fn write(gateway: &Gateway, record: Record) {
-    let id = record.id.clone();
+async fn write(gateway: &Gateway, record: &Record) {
+    let id = &record.id;
     for attempt in 0..SETTLE_TRIES {
         match gateway.store.settle(record.clone()).await {
             Ok(()) => return,
@@ -48,7 +54,7 @@ async fn write(gateway: &Gateway, record: Record) {
         sleep(Duration::from_millis(250 << attempt.min(5))).await;
     }
     // Everything that is needed to write the row later.
-    let record = serde_json::to_string(&record).unwrap_or_default();
+    let record = serde_json::to_string(record).unwrap_or_default();
     tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
 }
 

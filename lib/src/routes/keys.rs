@@ -67,8 +67,7 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let now = clock::now();
     let (keys, used) = tokio::try_join!(store.keys(before.as_ref(), limit), store.usage(Per::Key, now))?;
     let next = query.next(&keys, limit, |key| key.id.as_str().to_owned());
-    let ids: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
-    let standing = store.standing(&ids).await?;
+    let standing = cx.gateway.standing(&keys.iter().collect::<Vec<_>>()).await?;
     let used = |key: &ApiKey| used.get(key.id.as_str()).copied().unwrap_or_default();
     let stands = |key: &ApiKey| standing.get(key.id.as_str()).cloned().unwrap_or_default();
     let data: Vec<_> = keys.iter().map(|key| view(key, &used(key), &stands(key), now)).collect();
@@ -93,9 +92,9 @@ async fn shown(cx: &Context, key: ApiKey) -> Result<Response> {
 
 /// A key with what it has used.
 async fn whole(cx: &Context, key: &ApiKey) -> Result<Value> {
-    let (now, id, store) = (clock::now(), key.id.as_str(), &cx.gateway.store);
-    let ids = [id];
-    let (used, mut standing) = tokio::try_join!(store.usage_of_one(Per::Key, id, now), store.standing(&ids))?;
+    let (now, id, of) = (clock::now(), key.id.as_str(), [key]);
+    let used = cx.gateway.store.usage_of_one(Per::Key, id, now);
+    let (used, mut standing) = tokio::try_join!(used, cx.gateway.standing(&of))?;
     Ok(view(key, &used, &standing.remove(id).unwrap_or_default(), now))
 }
 

@@ -67,9 +67,20 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
 
 /// Says what is wrong to whoever asks, and nothing else.
 async fn health(cx: &Context) -> Result<Response> {
-    let (status, word, database) = match cx.gateway.store.ping().await {
+    let (ping, redis) = tokio::join!(cx.gateway.store.ping(), redis(cx));
+    let (status, word, database) = match ping {
         Ok(()) => (StatusCode::OK, "ok", "ok"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not answering"),
     };
-    reply::json(status, &json!({ "status": word, "version": env!("CARGO_PKG_VERSION"), "database": database }))
+    let version = env!("CARGO_PKG_VERSION");
+    reply::json(status, &json!({ "status": word, "version": version, "database": database, "redis": redis }))
+}
+
+/// Nothing fails without it, so it changes nothing of the status.
+async fn redis(cx: &Context) -> &'static str {
+    match &cx.gateway.windows {
+        None => "unset",
+        Some(windows) if windows.answer().await => "ok",
+        Some(_) => "down",
+    }
 }

@@ -44,8 +44,29 @@ pub struct Claim {
     /// How it stays where it is; `None`: it does not.
     #[serde(flatten)]
     pub affinity: Option<Binding>,
+    /// Where Redis counts the minutes; `None`: only Postgres does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<Minutes>,
     /// What is known of the ledger row.
     pub draft: Draft,
+}
+
+/// What a claim knows of minutes that are counted in Redis.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Minutes {
+    /// Redis is not there, and Postgres counts.
+    Away,
+    /// Redis has counted.
+    Counted {
+        /// The account that the request counts on.
+        account: Option<AccountId>,
+        /// Accounts that have no room for it.
+        full: Vec<AccountId>,
+        /// The limit by the minute of the key that it was refused by; then it counts on nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limited: Option<Limited>,
+    },
 }
 
 /// How a conversation stays on its account.
@@ -110,6 +131,8 @@ pub enum Refused {
     KeyBusy,
     /// The key has nothing left of this limit.
     KeyLimited(Box<Standing>),
+    /// This account would serve, once Redis has counted the request on it.
+    Uncounted(AccountId),
     /// No account of the list is usable now.
     AccountsBusy,
 }
@@ -122,7 +145,8 @@ impl Refused {
     }
 }
 
-pub(super) type Outcome = Result<Granted, Refused>;
+/// What comes of a claim.
+pub type Outcome = Result<Granted, Refused>;
 
 impl Store {
     /// Takes the first usable account of the list.
@@ -150,12 +174,18 @@ pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Claim]>) -> ClaimRun + Sen
     }
 }
 
-/// What the database says of a limit that has nothing left.
-#[derive(Debug, Deserialize)]
-struct Limited {
+/// A limit that has nothing left, as the database says it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Limited {
     rule: Limit,
     used: i64,
     resets_at: Option<Timestamp>,
+}
+
+impl From<Standing> for Limited {
+    fn from(Standing { limit, used, resets_at }: Standing) -> Self {
+        Self { rule: limit, used, resets_at }
+    }
 }
 
 type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Send>>;
@@ -174,6 +204,7 @@ async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
             "key_gone" => Err(Refused::KeyGone),
             "settings_changed" => Err(Refused::SettingsChanged),
             "key_busy" => Err(Refused::KeyBusy),
+            "uncounted" => Err(Refused::Uncounted(AccountId::from(row.get::<_, String>("account_id")))),
             "key_limited" => {
                 let Json(Limited { rule, used, resets_at }) = row.get("limited");
                 Err(Refused::KeyLimited(Box::new(Standing { limit: rule, used, resets_at })))

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("key_limits", include_str!("../../../migrations/0012_key_limits.sql")),
     ("security", include_str!("../../../migrations/0013_security.sql")),
     ("rollups", include_str!("../../../migrations/0014_rollups.sql")),
+    ("redis", include_str!("../../../migrations/0015_redis.sql")),
 ];
 
 /// The version this code was written for.

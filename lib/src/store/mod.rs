@@ -36,7 +36,7 @@ use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
 pub use audit::{ChangeFilter, ChangeRow};
-pub use claim::{Binding, Claim, Draft, Granted, Refused};
+pub use claim::{Binding, Claim, Draft, Granted, Limited, Minutes, Outcome, Refused};
 pub use examine::{Examined, OLDEST_SERVER, Unfit, examine};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate, migrate_aloud};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};

@@ -151,6 +151,23 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// All of them, as a key's limits count.
+    pub fn all(&self) -> u64 {
+        sum(&[
+            self.input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_5m_tokens,
+            self.cache_write_1h_tokens,
+            self.output_tokens,
+            self.tool_use_tokens,
+        ])
+    }
+
+    /// As an account's limits count: cache reads are free of the providers' own.
+    pub fn charged(&self) -> u64 {
+        sum(&[self.input_tokens, self.cache_write_5m_tokens, self.cache_write_1h_tokens, self.output_tokens])
+    }
+
     fn all_mut(&mut self) -> [&mut Option<u64>; 8] {
         [
             &mut self.input_tokens,
@@ -163,6 +180,10 @@ impl Tokens {
             &mut self.searches,
         ]
     }
+}
+
+fn sum(tokens: &[Option<u64>]) -> u64 {
+    tokens.iter().flatten().fold(0, |sum, more| sum.saturating_add(*more))
 }
 
 impl Store {

@@ -24,6 +24,7 @@ mod meters;
 mod oauth;
 mod passthrough;
 mod paths;
+mod redis;
 mod refusals;
 mod routing;
 mod security;

@@ -112,6 +112,16 @@ impl Certificates {
         self.path("ca.pem")
     }
 
+    /// The certificate for `localhost`.
+    pub(crate) fn leaf(&self) -> String {
+        self.path("leaf.pem")
+    }
+
+    /// The key of it.
+    pub(crate) fn leaf_key(&self) -> String {
+        self.path("leaf.key")
+    }
+
     fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().expect("a path of ours").to_owned()
     }

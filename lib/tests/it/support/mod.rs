@@ -9,6 +9,8 @@ pub(crate) mod keys;
 mod login;
 mod logs;
 mod raw;
+mod redis;
+mod upstash;
 
 pub(crate) use app::{ADMIN_TOKEN, App, Instance};
 pub(crate) use bouncer::{Bouncer, Certificates};
@@ -18,6 +20,8 @@ pub(crate) use database::Database;
 pub(crate) use login::{TOKEN_PATH, instance_with_logins, pair, soon};
 pub(crate) use logs::log_of;
 pub(crate) use raw::Raw;
+pub(crate) use redis::{PASSWORD, Redis, said_of_redis};
+pub(crate) use upstash::{TOKEN, Trouble, Upstash};
 
 use std::{future::Future, time::Duration};
 

@@ -1,0 +1,77 @@
+//! Minutes counted in Redis: by both ways to it, exactly, and with Postgres behind it.
+
+mod away;
+mod exact;
+mod wire;
+mod work;
+
+use serde_json::json;
+
+use crate::support::{App, Instance, Redis, TOKEN, Upstash};
+
+/// What the gateway has Redis do.
+const SCRIPT: &str = include_str!("../../../src/windows/minutes.lua");
+
+/// How the gateway reaches Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Rest,
+    Tcp,
+}
+
+/// A gateway with a redis-server, behind Upstash's API or without.
+struct House {
+    app: App,
+    redis: Redis,
+    upstash: Upstash,
+    way: Way,
+}
+
+impl House {
+    /// With one account of each provider.
+    async fn ready(way: Way) -> Self {
+        let house = Self::start(way).await;
+        house.app.account("anthropic", "sk-ant-one", json!({})).await;
+        house
+    }
+
+    async fn start(way: Way) -> Self {
+        let redis = Redis::start().await;
+        let upstash = Upstash::before(&redis).await;
+        let variables = variables(way, &redis, &upstash);
+        let borrowed: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self { app: App::start_with(&borrowed).await, redis, upstash, way }
+    }
+
+    /// Another instance on the same database and the same Redis.
+    async fn neighbour(&self) -> Instance {
+        let variables = variables(self.way, &self.redis, &self.upstash);
+        let borrowed: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Instance::start(&self.app.database.url, &borrowed).await
+    }
+
+    /// So many instances, besides the first.
+    async fn crowd(&self, instances: usize) -> Vec<Instance> {
+        let mut crowd = Vec::new();
+        for _ in 0..instances {
+            crowd.push(self.neighbour().await);
+        }
+        crowd
+    }
+
+    /// How many requests and corrections Postgres has counted by the minute.
+    async fn counted_in_postgres(&self) -> i64 {
+        let sql = "(select count(*) from key_minutes) + (select count(*) from minutes)";
+        self.app.database.number(sql).await
+    }
+}
+
+fn variables(way: Way, redis: &Redis, upstash: &Upstash) -> Vec<(&'static str, String)> {
+    match way {
+        Way::Tcp => vec![("REDIS_URL", redis.url())],
+        Way::Rest => vec![
+            ("UPSTASH_REDIS_REST_URL", format!("http://{}", upstash.address)),
+            ("UPSTASH_REDIS_REST_TOKEN", TOKEN.to_owned()),
+        ],
+    }
+}
