@@ -32,6 +32,8 @@ pub struct Config {
     pub encryption_keys: Vec<EncryptionKey>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
+    /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
+    pub ledger_retention_days: Option<i32>,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
     /// `CORS_ORIGINS`: the pages that may call models from a browser, `*` for any; none.
@@ -167,6 +169,7 @@ impl Config {
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
+            ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
             cors_origins: origins("CORS_ORIGINS", env.first(&["CORS_ORIGINS"]).unwrap_or_default())?,
             trusted_proxies: networks("TRUSTED_PROXIES", env.first(&["TRUSTED_PROXIES"]).unwrap_or_default())?,
@@ -240,6 +243,14 @@ impl EncryptionKey {
             Some(_) => Err(unset(format!("{name} is a sample value; make one with `openssl rand -base64 32`"))),
             None => Err(unset(format!("{name} is not 32 bytes in base64; make one with `openssl rand -base64 32`"))),
         }
+    }
+}
+
+fn retention(env: &Environment) -> Result<Option<i32>> {
+    match env.parse("LEDGER_RETENTION_DAYS", 90)? {
+        0 => Ok(None),
+        days @ 1..=36_500 => Ok(Some(days)),
+        _ => Err(unset("LEDGER_RETENTION_DAYS is a number of days, at most 36500; 0 keeps the ledger for ever")),
     }
 }
 
@@ -338,6 +349,9 @@ mod tests {
             assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
         }
         assert!(refused(("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8")).starts_with("TRUSTED_PROXIES"));
+        for days in ["soon", "-1", "36501"] {
+            assert!(refused(("LEDGER_RETENTION_DAYS", days)).starts_with("LEDGER_RETENTION_DAYS"));
+        }
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
             for name in ["GEMINI_OAUTH_TOKEN_URL", "ANTHROPIC_UPSTREAM", "GEMINI_UPSTREAM", "CODE_ASSIST_UPSTREAM"] {
@@ -359,6 +373,7 @@ mod tests {
     fn the_defaults_hold() {
         let config = Config::read(&complete()).unwrap();
         assert_eq!(config.max_body_bytes, 33_554_432);
+        assert_eq!(config.ledger_retention_days, Some(90));
         assert_eq!(config.migration_url, config.database_url);
         assert!(!config.allow_insecure_upstreams);
         assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");

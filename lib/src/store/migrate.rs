@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("breaker", include_str!("../../../migrations/0011_breaker.sql")),
     ("key_limits", include_str!("../../../migrations/0012_key_limits.sql")),
     ("security", include_str!("../../../migrations/0013_security.sql")),
+    ("rollups", include_str!("../../../migrations/0014_rollups.sql")),
 ];
 
 /// The version this code was written for.

@@ -28,6 +28,7 @@ mod refusals;
 mod routing;
 mod security;
 mod spent;
+mod stats;
 mod streams;
 mod tidy;
 mod walk;
