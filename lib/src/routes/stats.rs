@@ -71,5 +71,9 @@ async fn health(cx: &Context) -> Result<Response> {
         Ok(()) => (StatusCode::OK, "ok", "ok"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not answering"),
     };
-    reply::json(status, &json!({ "status": word, "version": env!("CARGO_PKG_VERSION"), "database": database }))
+    let mut health = json!({ "status": word, "version": env!("CARGO_PKG_VERSION"), "database": database });
+    if cx.gateway.config.demo {
+        health["demo"] = json!(true);
+    }
+    reply::json(status, &health)
 }
