@@ -19,9 +19,9 @@ export function breakdown({ caption, head, rows, name, extra = [], brief = false
       { label: t("column.requests"), kind: "number", cell: (row) => [number(row.requests), row.errors ? h("span", { class: "errors" }, ` ${t("accounts.errors", { count: count(row.errors) })}`) : null] },
       !brief && { label: t("column.tokens_in"), kind: "number", cell: (row) => [number(row.prompt), h("span", { class: "sub" }, row.cacheHitRatio === null ? DASH : t("figure.cached", { share: percent(row.cacheHitRatio) }))] },
       brief ? { label: t("column.tokens"), kind: "number", cell: (row) => number(row.prompt === null ? row.output : row.prompt + (row.output ?? 0)) }
-        : { label: t("column.tokens_out"), kind: "number", cell: (row) => number(row.output) },
+        : { label: t("column.tokens_out"), kind: "number minor", cell: (row) => number(row.output) },
       { label: t("column.cost"), kind: "number", cell: (row) => [money(row.cost), marks(row)] },
-      !brief && { label: t("column.first_token"), kind: "number", cell: (row) => duration(row.firstToken) },
+      !brief && { label: t("column.first_token"), kind: "number minor", cell: (row) => duration(row.firstToken) },
     ].filter(Boolean),
   });
 }

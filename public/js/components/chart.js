@@ -82,7 +82,7 @@ function options({ seconds, step, named, stacked, format, width, point }) {
     padding: [10, 8, 0, 0],
     scales: { x: { range: [seconds[0], Math.max(end, seconds[0] + 1)] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.06 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 64, values: (_, splits) => splits.map((at) => short(at, step)) },
+      { ...axis, grid: { show: false }, size: 28, space: 64, values: (_, splits) => splits.map((at) => short(at, step)) },
       { ...axis, size: 52, space: 40, values: (_, splits) => splits.map((value) => (value === null ? "" : format(value))) },
     ],
     series: [{}, ...(stacked ? series.reverse() : series)],

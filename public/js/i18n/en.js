@@ -125,6 +125,7 @@ export default {
   "accounts.errors": "{count} failed",
   "accounts.spent": "{tokens} tokens, {cost}",
   "accounts.back": "back",
+  "accounts.last_error": "last error:",
   "accounts.check": "Check",
   "accounts.check.done": "Checked {name}: {finding}",
   "accounts.well": "it answers.",

@@ -125,6 +125,7 @@ export default {
   "accounts.errors": "{count} 次失败",
   "accounts.spent": "{tokens} 个 token，{cost}",
   "accounts.back": "恢复",
+  "accounts.last_error": "上次错误：",
   "accounts.check": "检查",
   "accounts.check.done": "已检查 {name}：{finding}",
   "accounts.well": "响应正常。",

@@ -54,13 +54,12 @@ function columns(page) {
     { label: t("column.limits"), cell: (row) => (row.reported.length ? reported(row.reported, true) : h("span", { class: "dim" }, DASH)) },
     { label: t("column.in_flight"), kind: "number", cell: slots },
     { label: t("column.today"), kind: "number", cell: (row) => [usage(row.today), h("span", { class: "sub" }, spent(row.today))] },
-    { label: t("column.used"), kind: "number", cell: (row) => when(row.lastUsed) },
   ];
   return page.mayChange ? [...shown, { label: t("column.actions"), kind: "actions", cell: (row) => buttons(row, page) }] : shown;
 }
 
 function identity(row) {
-  const facts = [word("provider", row.provider), row.pool, row.hint && `…${row.hint}`, row.baseUrl, row.models.join(" ")];
+  const facts = [word("provider", row.provider), row.pool, word("credential", row.credential), row.models.join(" ")];
   return [
     h("a", { class: "name", href: `#/accounts/${encodeURIComponent(row.id)}` }, row.name),
     h("span", { class: "sub" }, facts.filter(Boolean).join(" · ")),
@@ -75,7 +74,7 @@ export function health(row) {
     ahead(row.until) ? h("span", { class: "dim" }, " ", t("accounts.back"), " ", when(row.until)) : null,
     row.families.filter(({ until }) => ahead(until)).map(({ family, until }) => h("span", { class: "sub" }, family, " ", t("accounts.back"), " ", when(until))),
     row.reason ? h("span", { class: "sub" }, row.reason) : null,
-    row.lastError && row.lastError !== row.reason ? h("span", { class: "sub said" }, text(row.lastError)) : null,
+    row.lastError && row.lastError !== row.reason ? h("span", { class: "sub said" }, t("accounts.last_error"), " ", text(row.lastError)) : null,
   ];
 }
 
