@@ -12,14 +12,14 @@ export class ApiError extends Error {
   }
 }
 
-/** Calls with one credential, or without any (`null`). A call given up through its `signal` rejects with the signal's own reason. */
-export function createApi(credential, send = (...call) => fetch(...call)) {
+/** Calls with one credential, or without any (`null`); `more` are headers besides. A call given up through its `signal` rejects with the signal's own reason. */
+export function createApi(credential, send = (...call) => fetch(...call), more = {}) {
   async function call(method, path, { query, body, signal, within = TIMEOUT_MS, reading = read } = {}) {
     const limit = AbortSignal.timeout(within);
     try {
       const answer = await send(withQuery(path, query), {
         method,
-        headers: headers(credential, body),
+        headers: { ...headers(credential, body), ...more },
         body: body && JSON.stringify(body),
         credentials: "omit",
         cache: "no-store",

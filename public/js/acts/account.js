@@ -3,6 +3,7 @@
 import { ask } from "../components/dialog.js";
 import { choice, collect, difference, field, flag, more, pairs } from "../components/form.js";
 import { dropZone } from "../components/drop.js";
+import { ahead } from "../components/figure.js";
 import { h } from "../dom.js";
 import { t, word } from "../i18n.js";
 
@@ -16,7 +17,7 @@ export function buttons(row, page, { large = false, gone = null } = {}) {
   const post = (verb) => page.act(() => page.api.post(`${path}/${verb}`), (answer) => t(`accounts.${verb}.done`, { name: row.name, finding: finding(answer) }));
   return [
     button("accounts.check", () => post("check")),
-    row.state !== "paused" && row.state !== "ready" ? button("accounts.reset", () => post("reset")) : null,
+    (row.state !== "paused" && row.state !== "ready") || row.families.some(({ until }) => ahead(until)) ? button("accounts.reset", () => post("reset")) : null,
     row.state === "paused" ? button("accounts.resume", () => post("resume")) : button("accounts.pause", () => post("pause")),
     large ? button("accounts.edit", () => openEdit(row, page)) : null,
     button("accounts.remove", () => openRemove(row, page, gone)),

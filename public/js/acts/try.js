@@ -9,8 +9,9 @@ import { duration } from "../format.js";
 import { t, word } from "../i18n.js";
 import { issued } from "../issued.js";
 
-/** The list of models costs nothing, and takes the same way as every other call. */
+/** The list of models costs nothing, and takes the same way as every other call. Both APIs have it; a header tells which is meant. */
 const PATHS = { anthropic: "/v1/models", gemini: "/v1beta/models" };
+const HEADERS = { anthropic: { "anthropic-version": "2023-06-01" }, gemini: {} };
 const SHOWN = 5;
 
 /** Asks for the secret, which only its holder has, or takes it where this tab issued it. */
@@ -29,7 +30,8 @@ export function openTry(row) {
     submit: async (form) => {
       replace(outcome, []);
       const began = performance.now();
-      const answer = await createApi(form.elements.secret.value.trim()).get(PATHS[form.elements.api.value]);
+      const api = form.elements.api.value;
+      const answer = await createApi(form.elements.secret.value.trim(), undefined, HEADERS[api]).get(PATHS[api]);
       return { answer, took: performance.now() - began };
     },
     done: ({ answer, took }) => replace(outcome, works(answer, took)),

@@ -59,7 +59,7 @@ export default {
   "dialog.cancel": "Cancel",
   "form.optional": "optional",
   "form.more": "More options",
-  "form.limits": "Limits and scope",
+  "form.limits": "Limits",
   "action.on": "{action}: {name}",
   "copy.copy": "Copy",
   "copy.done": "Copied",

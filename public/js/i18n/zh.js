@@ -59,7 +59,7 @@ export default {
   "dialog.cancel": "取消",
   "form.optional": "选填",
   "form.more": "更多选项",
-  "form.limits": "限额与范围",
+  "form.limits": "限额",
   "action.on": "{action}：{name}",
   "copy.copy": "复制",
   "copy.done": "已复制",
