@@ -159,7 +159,8 @@ async fn columns(app: &App) -> String {
     let tables = "select table_name as name from information_schema.tables where table_schema = 'public'";
     let mut all = String::new();
     for table in app.database.rows(tables).await {
-        for row in app.database.rows(&format!("select * from {}", table["name"].as_str().unwrap())).await {
+        for row in app.database.rows(&format!("select t::text as row from {} t", table["name"].as_str().unwrap())).await
+        {
             all += &format!("{row}\n");
         }
     }
