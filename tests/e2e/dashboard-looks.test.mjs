@@ -51,7 +51,7 @@ for (const [theme, language, width] of [["light", "en", 1280], ["dark", "zh", 36
         await accessible(page, path);
         const text = await page.locator("body").innerText();
         assert.doesNotMatch(text, /\b(undefined|NaN|\[object)/, path);
-        assert.equal(/\p{Script=Han}{2}/u.test(text.replace("中文", "")), language === "zh", path);
+        assert.equal(/\p{Script=Han}{2}/u.test(text.replaceAll("中文", "")), language === "zh", path);
       }
       for (const [path, open] of [["accounts?add=1"], ["keys?issue=1"], [`keys/${demo.keys[2].id}`, 1], ["routing", 0]]) {
         await visit(page, demo.address, path);
