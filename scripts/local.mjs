@@ -47,14 +47,18 @@ function keptSecret(name, make) {
   return readFileSync(file, "utf8").trim();
 }
 
+/** Installs PostgreSQL and what speaks to it, where they are missing. */
+export async function installPrograms({ report, signal }) {
+  if (installed() && existsSync(join(root, "node_modules/pg"))) return;
+  report("Installing PostgreSQL (npm ci)");
+  await runVisibly("npm", ["ci", "--omit=dev"], { signal });
+}
+
 /** The operator's database, or our own: `{ url, stop }`. */
 export async function database({ report, signal }) {
   const given = process.env.DATABASE_URL || process.env.POSTGRES_URL;
   if (given) return { url: given, stop: async () => {} };
-  if (!installed()) {
-    report("Installing PostgreSQL (npm ci)");
-    await runVisibly("npm", ["ci", "--omit=dev"], { signal });
-  }
+  await installPrograms({ report, signal });
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   report("Starting PostgreSQL");
   return startPostgres({ dir: join(dataDir, "postgres"), report });
@@ -65,12 +69,17 @@ export async function installTestTools() {
   if (!existsSync(join(root, "node_modules/vercel"))) await runVisibly("npm", ["ci"]);
 }
 
-/** Builds the gateway; the answer is the program's path. */
-export async function buildGateway({ report, signal }) {
+/** Builds programs of this project; the answer is where each of them is, by its name. */
+export async function buildPrograms(names, { report, signal }) {
   report("Building the gateway (a few minutes the first time)");
   const env = { ...process.env, ...quickRelease };
-  await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway"], { signal, env });
-  return join(targetDir(), "release/llm-gateway");
+  await runVisibly("cargo", ["build", "--locked", "--release", ...names.flatMap((name) => ["--bin", name])], { signal, env });
+  return (name) => join(targetDir(), "release", name);
+}
+
+/** Builds the gateway; the answer is the program's path. */
+export async function buildGateway(how) {
+  return (await buildPrograms(["llm-gateway"], how))("llm-gateway");
 }
 
 /** What `llm-gateway --version` names; empty where this is no clone, or there is no git. */

@@ -48,6 +48,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// `TRUSTED_PROXIES`: one's own proxies, whose word on a client's address is taken; none.
     pub trusted_proxies: Vec<Network>,
+    /// `DEMO=1`: everything in here is made up, and the dashboard says so on every page.
+    pub demo: bool,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
     pub allow_insecure_upstreams: bool,
     /// `…_UPSTREAM`: where requests go that name no address of their own.
@@ -201,6 +203,7 @@ impl Config {
             public_url: public_url(env)?,
             cors_origins: origins("CORS_ORIGINS", env.first(&["CORS_ORIGINS"]).unwrap_or_default())?,
             trusted_proxies: networks("TRUSTED_PROXIES", env.first(&["TRUSTED_PROXIES"]).unwrap_or_default())?,
+            demo: env.first(&["DEMO"]) == Some("1"),
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
             upstreams: Upstreams {
                 anthropic: upstream_url(env, "ANTHROPIC_UPSTREAM", "https://api.anthropic.com")?,

@@ -6,9 +6,14 @@ export function summary(answer) {
   return { ...figures(answer), previous };
 }
 
-function figures(answer) {
+/** What requests add up to: the part of a summary that every row of `GET /api/stats/accounts`, `/keys` and `/models` has too. */
+export function figures(answer) {
+  const { affinity } = answer;
   return {
     requests: number(answer.requests),
+    errors: sum([answer.failed?.failed, answer.failed?.refused, answer.failed?.lost]),
+    estimated: number(answer.estimated),
+    unpriced: number(answer.unpriced),
     successRate: number(answer.success_rate),
     prompt: prompt(answer.tokens),
     output: number(answer.tokens?.output),
@@ -18,6 +23,56 @@ function figures(answer) {
     firstTokenSlow: number(answer.first_token_ms?.p99),
     failovers: number(answer.failovers),
     inFlight: number(answer.in_flight),
+    duration: number(answer.latency_ms?.p50),
+    affinity: {
+      kept: number(affinity?.kept),
+      moved: number(affinity?.moved),
+      fresh: number(affinity?.new),
+      cacheKept: number(affinity?.cache_hit_ratio_kept),
+      cacheMoved: number(affinity?.cache_hit_ratio_moved),
+      rewarmTokens: number(affinity?.rewarm_tokens),
+      rewarmCost: number(affinity?.rewarm_usd),
+      saved: number(affinity?.saved_usd),
+    },
+  };
+}
+
+/** One row of `GET /api/stats/accounts`, `/keys` or `/models`. */
+export function group(answer) {
+  return { id: answer.id ?? null, name: answer.name ?? null, provider: answer.provider ?? null, ...figures(answer) };
+}
+
+/** `GET /api/stats/series`; the others that share a line are `other`. */
+export function series(answer) {
+  return {
+    metric: answer.metric,
+    step: answer.step,
+    times: answer.times ?? [],
+    lines: (answer.series ?? []).map(({ group, name, other, values }) => ({ id: group ?? null, name: name ?? group ?? null, other: other === true, values })),
+  };
+}
+
+/** `GET /api/stats/live`. */
+export function live(answer) {
+  return {
+    requests: number(answer.requests_per_second),
+    tokens: number(answer.tokens_per_second),
+    inFlight: number(answer.in_flight),
+    errorRate: number(answer.error_rate),
+    cost: number(answer.cost_usd),
+  };
+}
+
+/** One of `GET /api/stats/audit`. */
+export function change(answer) {
+  return {
+    id: String(answer.id),
+    at: answer.at ?? null,
+    actor: answer.actor_name ?? answer.actor ?? null,
+    action: answer.action ?? null,
+    subject: answer.subject ?? null,
+    before: answer.before ?? null,
+    after: answer.after ?? null,
   };
 }
 
@@ -40,6 +95,15 @@ export function account(answer) {
     until: answer.state_until ?? null,
     inFlight: number(answer.in_flight),
     maxInFlight: number(answer.max_in_flight),
+    requestsPerMinute: number(answer.requests_per_minute),
+    tokensPerMinute: number(answer.tokens_per_minute),
+    modelMap: answer.model_map ?? {},
+    overage: answer.use_paid_overage !== false,
+    expires: answer.credential?.expires_at ?? null,
+    organization: answer.organization ?? null,
+    reported: (answer.reported_limits ?? []).map(reported),
+    lastChecked: answer.last_checked_at ?? null,
+    created: answer.created_at ?? null,
     families: (answer.cooling_families ?? []).map(({ family, until }) => ({ family, until })),
     lastUsed: answer.last_used_at ?? null,
     lastError: answer.last_error ?? null,
@@ -62,6 +126,15 @@ export function key(answer) {
     state: answer.state ?? null,
     warning: answer.budget_warning ?? null,
     limits: limits(answer.limits, answer.standing),
+    given: answer.limits ?? {},
+    zone: answer.time_zone ?? null,
+    networks: answer.allowed_cidrs ?? [],
+    labels: answer.labels ?? {},
+    rotateDays: number(answer.rotate_every_days),
+    rotatesItself: answer.auto_rotate === true,
+    rotationDue: answer.rotation_due_at ?? null,
+    rotated: answer.rotated_at ?? null,
+    oldSecretEnds: answer.secret_ends_at ?? null,
     expires: answer.expires_at ?? null,
     lastUsed: answer.last_used_at ?? null,
     created: answer.created_at ?? null,
@@ -87,6 +160,9 @@ export function request(answer) {
     key: { id: answer.key ?? null, name: answer.key_name ?? null },
     client: answer.client ?? null,
     session: answer.session ?? null,
+    affinity: answer.affinity ?? null,
+    pool: answer.pool ?? null,
+    upstreamId: answer.upstream_request_id ?? null,
     tokens: answer.tokens ?? {},
     prompt: prompt(answer.tokens),
     output: number(answer.tokens?.output),
@@ -104,6 +180,8 @@ function attempt(answer) {
   return {
     account: { id: answer.account ?? null, name: null },
     verdict: answer.verdict ?? null,
+    estimated: answer.estimated === true,
+    unpriced: answer.unpriced === true,
     httpStatus: number(answer.status),
     duration: number(answer.took_ms),
     prompt: prompt(answer.tokens),
@@ -137,12 +215,16 @@ function sum(values) {
   return known.length ? known.reduce((left, right) => left + right) : null;
 }
 
-// What is set, as [name, amount, used]; of a rolling window also its hours and models. `limits` alone says nothing of use.
+// What is set and, where the server says it, how much of it is used. `limits` alone says nothing of use.
 function limits(answer, standing) {
   const known = standing ?? Object.entries(answer ?? {}).map(([limit, value]) => ({ limit, value }));
-  return known
-    .filter(({ value }) => number(value) !== null)
-    .map(({ limit, value, used, hours, models }) => [limit, value, number(used), ...(hours ? [{ hours, models }] : [])]);
+  return known.filter(({ value }) => number(value) !== null).map(({ limit, value, used, resets_at: resets, hours, models }) =>
+    ({ limit, value, used: number(used), resets: resets ?? null, hours: hours ?? null, models: models ?? [] }));
+}
+
+function reported({ name, family, limit, remaining, utilization, resets_at: resets, status }) {
+  const counted = number(limit) !== null && number(remaining) !== null && limit > 0 ? 1 - remaining / limit : null;
+  return { name, family: family ?? null, limit: number(limit), remaining: number(remaining), used: number(utilization) ?? counted, resets: resets ?? null, status: status ?? null };
 }
 
 function text(error) {

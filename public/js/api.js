@@ -1,6 +1,7 @@
 //! The only place that talks to the server: adds the key, limits the time, turns every refusal into an ApiError.
 
 const TIMEOUT_MS = 20_000;
+const DOWNLOAD_MS = 1_800_000;
 
 /** Why a call did not work. `status` is 0 when no answer came; `param` names the field at fault. */
 export class ApiError extends Error {
@@ -11,20 +12,20 @@ export class ApiError extends Error {
   }
 }
 
-/** Calls with one credential. A call given up through its `signal` rejects with the signal's own reason. */
-export function createApi(credential, send = (...call) => fetch(...call)) {
-  async function call(method, path, { query, body, signal } = {}) {
-    const limit = AbortSignal.timeout(TIMEOUT_MS);
+/** Calls with one credential, or without any (`null`); `more` are headers besides. A call given up through its `signal` rejects with the signal's own reason. */
+export function createApi(credential, send = (...call) => fetch(...call), more = {}) {
+  async function call(method, path, { query, body, signal, within = TIMEOUT_MS, reading = read } = {}) {
+    const limit = AbortSignal.timeout(within);
     try {
       const answer = await send(withQuery(path, query), {
         method,
-        headers: headers(credential, body),
+        headers: { ...headers(credential, body), ...more },
         body: body && JSON.stringify(body),
         credentials: "omit",
         cache: "no-store",
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       });
-      return await read(answer);
+      return await reading(answer);
     } catch (error) {
       if (error instanceof ApiError) throw error;
       signal?.throwIfAborted();
@@ -35,12 +36,15 @@ export function createApi(credential, send = (...call) => fetch(...call)) {
     get: (path, query, signal) => call("GET", path, { query, signal }),
     post: (path, body) => call("POST", path, { body }),
     patch: (path, body) => call("PATCH", path, { body }),
+    put: (path, body) => call("PUT", path, { body }),
     delete: (path) => call("DELETE", path),
+    /** A file as a Blob: by a header and not by a link, so that the credential stands in no address. */
+    file: (path, query) => call("GET", path, { query, within: DOWNLOAD_MS, reading: (answer) => (answer.ok ? answer.blob() : read(answer)) }),
   };
 }
 
 function headers(credential, body) {
-  const sent = { accept: "application/json", authorization: `Bearer ${credential}` };
+  const sent = { accept: "application/json", ...(credential && { authorization: `Bearer ${credential}` }) };
   return body ? { ...sent, "content-type": "application/json" } : sent;
 }
 

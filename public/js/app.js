@@ -3,41 +3,35 @@
 import { replace } from "./dom.js";
 import { choose, speak, t } from "./i18n.js";
 import { forget } from "./issued.js";
-import * as accounts from "./pages/accounts.js";
-import * as connect from "./pages/connect.js";
-import * as keys from "./pages/keys.js";
-import * as overview from "./pages/overview.js";
-import * as requests from "./pages/requests.js";
 import { signIn } from "./pages/sign-in.js";
+import { placesOf, routesOf } from "./places.js";
 import { match } from "./router.js";
 import { end, session } from "./session.js";
-import { banner, drawTop, remembered, store } from "./shell.js";
+import { banner, drawTop, markDemo, remembered } from "./shell.js";
 import { View } from "./view.js";
-
-const ROUTES = [
-  { path: "overview", page: overview },
-  { path: "accounts", page: accounts },
-  { path: "keys", page: keys },
-  { path: "requests", page: requests },
-  { path: "connect", page: connect },
-];
 
 let view = null;
 
 function show() {
   if (!session()) return showSignIn();
-  const route = match(ROUTES, location.hash);
-  const before = view?.route.path;
+  const { role } = session();
+  const route = match(routesOf(role), location.hash);
+  const before = view && identity(view.route);
   close();
   document.title = t("shell.page", { page: t(route.page.title) });
-  drawTop(route.path, { onLanguage, onSignOut: () => signOut() });
-  view = new View(route, before, signOut);
+  drawTop({ places: placesOf(role), current: route.place }, () => signOut());
+  view = new View(route, before === identity(route), before === null, signOut);
+}
+
+// Two views of one page that differ in their filters alone are one place; two accounts are two.
+function identity({ path, params }) {
+  return JSON.stringify([path, params]);
 }
 
 function showSignIn(reason = null) {
   close();
   document.title = t("shell.page", { page: t("signin.title") });
-  drawTop(null, { onLanguage });
+  drawTop(null);
   replace(document.getElementById("main"), signIn(reason, show));
   document.getElementById("credential").focus();
 }
@@ -56,17 +50,13 @@ function signOut(reason = null) {
   showSignIn(reason);
 }
 
-function onLanguage(code) {
-  store("language", code);
-  speak(code);
-  show();
-}
-
 document.getElementById("skip").addEventListener("click", (event) => {
   // The address belongs to the views: a jump within the page must not change it.
   event.preventDefault();
   document.getElementById("main").focus();
 });
 addEventListener("hashchange", show);
+document.addEventListener("language", show);
 speak(choose(remembered("language"), navigator.languages));
 show();
+markDemo();

@@ -8,9 +8,13 @@ export function h(tag, attributes, ...children) {
   return element;
 }
 
-/** The values of a custom property as CSS resolved them, for what cannot read CSS itself. */
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A colour of tokens.css as this theme resolves it, for a canvas, which cannot read custom properties. */
+export function colour(name) {
+  const probe = h("span", { style: `color: var(--${name})`, hidden: true });
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }
 
 function set(element, name, value) {

@@ -37,13 +37,15 @@ export function percent(ratio) {
   return `${trim((tenths / 10).toFixed(1))}%`;
 }
 
-/** 842 is `842 ms`, 12400 is `12.4 s`, 150000 is `2m 30s`. */
+/** 842 is `842 ms`, 12400 is `12.4 s`, 150000 is `2m 30s`, 3600000 is `1h`. */
 export function duration(milliseconds) {
   if (!known(milliseconds)) return DASH;
   if (milliseconds < 999.5) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 59950) return `${(milliseconds / 1000).toFixed(milliseconds < 9995 ? 2 : 1)} s`;
   const seconds = Math.round(milliseconds / 1000);
-  return `${Math.floor(seconds / 60)}m ${seconds % 60}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes >= 60) return minutes % 60 ? `${Math.floor(minutes / 60)}h ${minutes % 60}m` : `${minutes / 60}h`;
+  return seconds % 60 ? `${minutes}m ${seconds % 60}s` : `${minutes}m`;
 }
 
 const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];

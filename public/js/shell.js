@@ -1,28 +1,30 @@
 //! What stands around every page: brand, places, language, theme, sign out, and the one line that speaks.
 
+import { createApi } from "./api.js";
 import { h, replace } from "./dom.js";
-import { LANGUAGES, code, language, t } from "./i18n.js";
+import { LANGUAGES, code, language, speak, t } from "./i18n.js";
 
-const PLACES = ["overview", "accounts", "keys", "requests", "connect"];
-const THEMES = ["auto", "light", "dark"];
+/** What `setTheme` takes. */
+export const THEMES = ["auto", "light", "dark"];
 
-/** Draws the head of the page. `current` is the open place, null when nobody is signed in. */
-export function drawTop(current, { onLanguage, onSignOut }) {
+/** Draws the head of the page with its `places`; `at` is null when nobody is signed in. */
+export function drawTop(at, onSignOut = null) {
   document.documentElement.lang = language();
   document.getElementById("skip").textContent = t("shell.skip");
+  drawDemo();
   replace(document.getElementById("top"), [
-    h("a", { class: "brand", href: "#/overview", id: "brand" }, h("img", { src: "/favicon.svg", alt: "", width: "24", height: "24" }), h("span", null, "LLM Gateway")),
-    current ? places(current) : null,
+    h("a", { class: "brand", href: "#/", id: "brand" }, h("img", { src: "/favicon.svg", alt: "", width: "24", height: "24" }), h("span", null, "LLM Gateway")),
+    at ? places(at) : null,
     h("div", { class: "controls", id: "controls" },
-      current ? h("span", { class: "live", id: "live", hidden: true }) : null,
-      select("language", t("shell.language"), LANGUAGES, code(), onLanguage),
+      at ? h("span", { class: "live", id: "live", hidden: true }) : null,
+      select("language", t("shell.language"), LANGUAGES, code(), setLanguage),
       select("theme", t("shell.theme"), THEMES.map((name) => [name, t(`theme.${name}`)]), theme(), setTheme),
-      current ? h("button", { type: "button", class: "quiet", onclick: onSignOut }, t("shell.sign_out")) : null),
+      at ? h("button", { type: "button", class: "quiet", onclick: onSignOut }, t("shell.sign_out")) : null),
   ]);
 }
 
-function places(current) {
-  return h("nav", { class: "places", id: "places", "aria-label": t("shell.places") }, PLACES.map((place) =>
+function places({ places, current }) {
+  return h("nav", { class: "places", id: "places", "aria-label": t("shell.places") }, places.map((place) =>
     h("a", { href: `#/${place}`, "aria-current": place === current ? "page" : null }, t(`${place}.title`))));
 }
 
@@ -31,15 +33,27 @@ function select(id, label, options, chosen, onchange) {
     options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-function theme() {
+/** Takes a language; every page hears of it. */
+export function setLanguage(name) {
+  store("language", name);
+  speak(name);
+  document.dispatchEvent(new Event("language"));
+}
+
+/** The theme in force: `auto`, `light` or `dark`. */
+export function theme() {
   return document.documentElement.dataset.theme ?? "auto";
 }
 
-// Flips color-scheme and nothing else: every colour is a light-dark() pair.
-function setTheme(name) {
+/** Takes a theme. It flips color-scheme and nothing else: every colour is a light-dark() pair. */
+export function setTheme(name) {
   if (name === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = name;
   store("theme", name === "auto" ? null : name);
+  for (const id of ["choose-theme", "field-theme"]) {
+    const control = document.getElementById(id);
+    if (control) control.value = name;
+  }
   document.dispatchEvent(new Event("theme"));
 }
 
@@ -85,4 +99,22 @@ export function banner(text) {
   const strip = document.getElementById("banner");
   strip.hidden = text === null;
   strip.textContent = text ?? "";
+}
+
+let demo = false;
+
+/** Asks once whether everything in here is made up; if so, every page says it. */
+export async function markDemo() {
+  try {
+    demo = (await createApi(null).get("/api/health")).demo === true;
+  } catch {
+    // Whatever is wrong, the page that stands says so itself.
+  }
+  drawDemo();
+}
+
+function drawDemo() {
+  const strip = document.getElementById("demo");
+  strip.hidden = !demo;
+  if (demo) strip.replaceChildren(h("strong", null, t("demo.mark")), ` ${t("demo.text")}`);
 }

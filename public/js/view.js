@@ -13,25 +13,28 @@ import { kind } from "./trouble.js";
 const main = document.getElementById("main");
 
 /**
- * A page is a module: `title`, `load(api, route, signal)`, `render(data, view)` and, if it lives, `every` in milliseconds;
- * `opened(view)` runs once it stands. Pages use the view's `route`, `api`, `mayChange`, `refresh`, `act` and `settle`.
+ * A page is a module: `title`, `load(api, route, signal, role)`, `render(data, view)` and, if it lives, `every` in milliseconds;
+ * `opened(view)` runs once it stands. Pages use the view's `route`, `api`, `role`, `mayChange`, `refresh`, `act` and `settle`.
  */
 export class View {
   #leaving = new AbortController();
   #onSignedOut;
-  #before;
+  #arriving;
+  #first;
   #loop;
   #data = null;
   #seen = null;
   #failing = false;
 
-  /** `before` is the path of the view that was open, undefined for the first; `onSignedOut(error)` takes a 401. */
-  constructor(route, before, onSignedOut) {
+  /** `same`: this page was open just now, with other filters; `first`: no other was. `onSignedOut(error)` takes a 401. */
+  constructor(route, same, first, onSignedOut) {
     this.route = route;
     this.api = createApi(session().credential);
-    this.mayChange = session().role !== "viewer";
+    this.role = session().role;
+    this.mayChange = this.role !== "viewer" && this.role !== "member";
     this.refresh = () => this.#loop.now();
-    this.#before = before;
+    this.#arriving = !same;
+    this.#first = first;
     this.#onSignedOut = onSignedOut;
     if (this.#arriving) replace(main, [head(t(route.page.title)), skeleton()]);
     main.setAttribute("aria-busy", "true");
@@ -66,7 +69,7 @@ export class View {
   async #feed() {
     const { page } = this.route;
     try {
-      const data = await page.load(this.api, this.route, this.#leaving.signal);
+      const data = await page.load(this.api, this.route, this.#leaving.signal, this.role);
       if (!this.#leaving.signal.aborted) this.#paint(data);
     } catch (error) {
       if (this.#leaving.signal.aborted) return;
@@ -90,7 +93,7 @@ export class View {
 
   // The heading takes the focus after a walk from another page, as a page load would have it; not at the first one.
   #arrive() {
-    if (this.#before !== undefined) {
+    if (!this.#first) {
       scrollTo(0, 0);
       document.getElementById("title")?.focus({ preventScroll: true });
     }
@@ -116,13 +119,9 @@ export class View {
   #nextTry() {
     return this.route.page.every ? t("shell.next_try", { seconds: Math.round(this.#loop.wait() / 1000) }) : "";
   }
-
-  get #arriving() {
-    return this.#before !== this.route.path;
-  }
 }
 
-// Nothing moves while a question is open or text is being selected.
+// Nothing moves while a question is open, text is being selected, a form is being filled or a chart is pointed at.
 function busy() {
-  return document.querySelector("dialog[open]") !== null || !getSelection().isCollapsed;
+  return document.querySelector("dialog[open], .chart-canvas:hover, form :focus") !== null || !getSelection().isCollapsed;
 }

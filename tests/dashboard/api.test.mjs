@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { account, key, request, summary } from "../../public/js/answers.js";
 import { ApiError, createApi } from "../../public/js/api.js";
-import { nest } from "../../public/js/components/form.js";
+import { difference, nest } from "../../public/js/components/form.js";
 import { kind } from "../../public/js/trouble.js";
 
 function answering(status, body, headers = {}) {
@@ -80,6 +80,19 @@ test("forms become bodies named as the API names them", () => {
   assert.deepEqual(nest([["allow_passthrough", "flag", "on"]]), { allow_passthrough: true });
 });
 
+test("windows become lists, lines become pairs, and a change says only what changed", () => {
+  assert.deepEqual(nest([["limits.windows[0].hours", "number", "5"], ["limits.windows[0].requests", "number", "9"], ["limits.windows[1].hours", "number", "1"]]),
+    { limits: { windows: [{ hours: 5, requests: 9 }, { hours: 1 }] } });
+  assert.deepEqual(nest([["labels", "pairs", "team=search\n a = b=c \n"], ["use_paid_overage", "truth", "false"]]), { labels: { team: "search", a: "b=c" }, use_paid_overage: false });
+  const before = { name: "a", note: "old", pool: "x", models: ["m"], auto_rotate: true, labels: { team: "x" }, limits: { tokens_per_day: 5, max_in_flight: 2, windows: [{ hours: 5 }] }, max_in_flight: 3 };
+  const after = { name: "b", pool: "x", limits: { max_in_flight: 4 } };
+  assert.deepEqual(difference(before, after), {
+    name: "b", note: "", models: [], auto_rotate: false, labels: {}, max_in_flight: null,
+    limits: { tokens_per_day: null, max_in_flight: 4, windows: [] },
+  });
+  assert.deepEqual(difference(before, structuredClone(before)), {});
+});
+
 test("what an answer lacks is null, never zero", () => {
   const bare = account({ id: "acc_1", name: "a", provider: "gemini" });
   assert.deepEqual([bare.state, bare.inFlight, bare.today.requests, bare.today.tokens, bare.today.cost], [null, null, null, null, null]);
@@ -104,13 +117,13 @@ test("an attempt brings its own tokens and cost, where they are known", () => {
 
 test("limits say what is used of them where the answer does", () => {
   const bare = { requests_per_minute: 60, tokens_per_day: null, windows: [{ hours: 5 }] };
-  assert.deepEqual(key({ limits: bare }).limits, [["requests_per_minute", 60, null]]);
+  assert.deepEqual(key({ limits: bare }).limits, [{ limit: "requests_per_minute", value: 60, used: null, resets: null, hours: null, models: [] }]);
   const standing = [
     { limit: "cost_per_day_usd", value: 5, used: 1.5, left: 3.5, resets_at: null },
     { limit: "windows[0].requests", value: 9, used: 2, left: 7, resets_at: null, hours: 5, models: ["claude-opus-*"] },
   ];
   assert.deepEqual(key({ limits: bare, standing }).limits, [
-    ["cost_per_day_usd", 5, 1.5],
-    ["windows[0].requests", 9, 2, { hours: 5, models: ["claude-opus-*"] }],
+    { limit: "cost_per_day_usd", value: 5, used: 1.5, resets: null, hours: null, models: [] },
+    { limit: "windows[0].requests", value: 9, used: 2, resets: null, hours: 5, models: ["claude-opus-*"] },
   ]);
 });

@@ -1,13 +1,16 @@
 //! What is served keeps the house rules: no markup from strings, nothing inline, nothing from elsewhere, nothing heavy.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { files, read } from "./tree.mjs";
 
 const ALL = files();
-const SCRIPTS = ALL.filter((file) => file.endsWith(".js"));
+const ALL_SCRIPTS = ALL.filter((file) => file.endsWith(".js"));
+/** Ours; what npm's packages bring is only counted and compared. */
+const SCRIPTS = ALL_SCRIPTS.filter((file) => !file.startsWith("vendor/"));
 
 function never(paths, pattern, why) {
   for (const path of paths) {
@@ -16,8 +19,10 @@ function never(paths, pattern, why) {
   }
 }
 
+const MARKUP = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|\beval\(|new Function|srcdoc/;
+
 test("text never becomes markup", () => {
-  never(SCRIPTS, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|\beval\(|new Function|srcdoc/, "use h()");
+  never(SCRIPTS, MARKUP, "use h()");
 });
 
 test("nothing is inline", () => {
@@ -29,10 +34,21 @@ test("nothing is inline", () => {
 
 test("nothing comes from elsewhere", () => {
   const namespace = "http://www.w3.org/2000/svg";
-  for (const path of ALL) {
+  for (const path of ALL.filter((file) => !file.startsWith("vendor/"))) {
     const text = read(path).replaceAll(namespace, "");
     assert.doesNotMatch(text, /(?:src|href|url\(|from|import)\s*[=(]?\s*["']?(?:https?:)?\/\//, path);
   }
+});
+
+test("what is vendored is what npm's lock file names, unchanged, and makes no markup from strings either", () => {
+  const vendored = ALL.filter((file) => file.startsWith("vendor/"));
+  assert.deepEqual(vendored.sort(), ["vendor/uplot/LICENSE", "vendor/uplot/uPlot.esm.js", "vendor/uplot/uPlot.min.css"]);
+  for (const file of vendored) {
+    const name = file.split("/").at(-1);
+    const source = new URL(`../../node_modules/uplot/${name === "LICENSE" ? name : `dist/${name}`}`, import.meta.url);
+    assert.equal(read(file), readFileSync(source, "utf8"), `${file}: npm run vendor`);
+  }
+  never(vendored.filter((file) => file.endsWith(".js")), MARKUP, "it would be refused here");
 });
 
 test("one place calls the server", () => {
@@ -51,20 +67,20 @@ test("every import leads to a file, and every script is reached from the page", 
   const reached = new Set(["js/early.js"]);
   const follow = (path) => {
     if (reached.has(path)) return;
-    assert.ok(SCRIPTS.includes(path), `${path} does not exist`);
+    assert.ok(ALL_SCRIPTS.includes(path), `${path} does not exist`);
     reached.add(path);
     for (const [, to] of read(path).matchAll(/^import .*?['"](\.[^'"]+)['"]/gm)) follow(new URL(to, `file:///${path}`).pathname.slice(1));
   };
   follow("js/app.js");
-  assert.deepEqual(SCRIPTS.filter((path) => !reached.has(path)), []);
+  assert.deepEqual(ALL_SCRIPTS.filter((path) => !reached.has(path)), []);
 
   // The page names them all, so that they come at once and not one import after the other.
   const named = [...read("index.html").matchAll(/(?:modulepreload" href|script src)="\/([^"]+)"/g)].map(([, path]) => path);
-  assert.deepEqual(named.sort(), SCRIPTS.toSorted());
+  assert.deepEqual(named.sort(), ALL_SCRIPTS.toSorted());
 });
 
 test("raw colours live in tokens.css alone, and every custom property that is used is defined", () => {
-  const sheets = ALL.filter((file) => file.endsWith(".css"));
+  const sheets = ALL.filter((file) => file.endsWith(".css") && !file.startsWith("vendor/"));
   never(sheets.filter((file) => file !== "css/tokens.css"), /oklch\(|#[0-9a-f]{3,8}\b(?!-)|rgba?\(|hsla?\(/i, "use a token");
   const text = sheets.map(read).join("\n");
   const defined = new Set([...text.matchAll(/(--[\w-]+)\s*:/g)].map(([, name]) => name));

@@ -73,7 +73,11 @@ async fn health(cx: &Context) -> Result<Response> {
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not answering"),
     };
     let version = env!("CARGO_PKG_VERSION");
-    reply::json(status, &json!({ "status": word, "version": version, "database": database, "redis": redis }))
+    let mut health = json!({ "status": word, "version": version, "database": database, "redis": redis });
+    if cx.gateway.config.demo {
+        health["demo"] = json!(true);
+    }
+    reply::json(status, &health)
 }
 
 /// Nothing fails without it, so it changes nothing of the status.

@@ -4,7 +4,7 @@ import { h, replace } from "../dom.js";
 
 /**
  * `columns` are `{ label, cell(row), kind? }` where kind is `number`, `actions`, `wide`,
- * `line` (never broken), `clipped` (never wider than a name should be) or `beside` (on a card, next to its head); `detail(row)`, if given, is what
+ * `line` (never broken), `clipped` (never wider than a name should be) or `beside` (on a card, next to its head), and `minor` besides, for what a card leaves out; `detail(row)`, if given, is what
  * a row opens to. Roles are written out because a narrow screen changes `display`, which would take them away.
  */
 export function table({ caption, columns, rows, id = (row) => row.id, detail = null }) {

@@ -1,28 +1,34 @@
 //! Requests: what just happened?
 
 import { account, key, request } from "../answers.js";
+import { details, nameOf } from "../components/details.js";
 import { at, money, number } from "../components/figure.js";
 import { pager } from "../components/links.js";
 import { empty, head } from "../components/notice.js";
 import { state } from "../components/state.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
-import { DASH, duration, exact } from "../format.js";
-import { language, t, word } from "../i18n.js";
+import { DASH, duration } from "../format.js";
+import { t, word } from "../i18n.js";
 import { address } from "../router.js";
+import { announce } from "../shell.js";
+import { SPANS, period } from "../spans.js";
 
 export const title = "requests.title";
 
-const FILTERS = ["provider", "status", "key", "account"];
+const FILTERS = ["span", "provider", "status", "key", "account", "model", "session", "mark"];
 const STATUSES = ["completed", "refused", "failed", "cancelled", "lost"];
+const MARKS = ["estimated", "unpriced"];
 
-export async function load(api, { query }, signal) {
+export async function load(api, { query }, signal, role) {
+  const own = role === "member";
+  const all = (path) => (own ? { data: [] } : api.get(path, { limit: 500 }, signal));
   const [requests, accounts, keys] = await Promise.all([
-    api.get("/api/stats/requests", { limit: 50, ...only(query, [...FILTERS, "cursor"]) }, signal),
-    api.get("/api/accounts", { limit: 500 }, signal),
-    api.get("/api/keys", { limit: 500 }, signal),
+    api.get("/api/stats/requests", { limit: 50, ...asked(query), cursor: query.cursor }, signal),
+    all("/api/accounts"), all("/api/keys"),
   ]);
   return {
+    own,
     requests: requests.data.map(request),
     next: requests.next_cursor ?? null,
     accounts: accounts.data.map(account),
@@ -30,31 +36,49 @@ export async function load(api, { query }, signal) {
   };
 }
 
-export function render({ requests, next, accounts, keys }, page) {
+// The filters as the API names them; without a span the whole ledger is meant.
+function asked(query) {
+  const { span, ...rest } = only(query, FILTERS);
+  return span in SPANS ? { ...rest, from: period(span).from } : rest;
+}
+
+export function render({ own, requests, next, accounts, keys }, page) {
   const { query } = page.route;
   const names = (rows) => new Map(rows.map(({ id, name }) => [id, name]));
-  const columns = columnsOf(names(accounts), names(keys));
   return [
-    head(t(title), h("button", { type: "button", onclick: page.refresh }, t("requests.refresh"))),
-    filters(query, accounts, keys),
+    head(t(title),
+      h("button", { type: "button", onclick: () => download(page) }, t("requests.export")),
+      h("button", { type: "button", onclick: page.refresh }, t("requests.refresh"))),
+    filters(query, accounts, keys, own),
     requests.length === 0 ? nothing(query) : h("section", { class: "panel" }, table({
       caption: t("requests.caption"),
       rows: requests,
-      columns,
-      detail: { label: t("column.details"), name: (row) => t("requests.details", { id: row.id }), render: (row) => details(row, names(accounts), names(keys)) },
+      columns: columnsOf(names(accounts), names(keys)),
+      detail: { label: t("column.details"), name: (row) => t("requests.details", { id: row.id }), render: (row) => [details(row, names(accounts), names(keys)), h("p", null, h("a", { href: `#/requests/${encodeURIComponent(row.id)}` }, t("requests.page")))] },
     })),
     pager("requests", query, next),
   ];
 }
 
+// The file comes with the credential in a header; a link would have to have it in its address.
+function download(page) {
+  announce(t("requests.exporting"));
+  return page.act(async () => {
+    const file = await page.api.file("/api/stats/export.csv", asked(page.route.query));
+    const link = h("a", { href: URL.createObjectURL(file), download: "requests.csv" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }, () => t("requests.exported"));
+}
+
 /** The columns of a request; without `keys` (the overview's short list) there is no column for them. */
 export function columnsOf(accounts, keys = null) {
   return [
-    { label: t("column.time"), cell: (row) => at(row.at) },
+    { label: t("column.time"), cell: (row) => h("a", { href: `#/requests/${encodeURIComponent(row.id)}` }, at(row.at)) },
     { label: t("column.outcome"), kind: "line beside", cell: outcome },
     { label: t("column.model"), kind: "clipped", cell: (row) => h("span", { title: row.model }, row.model ?? DASH) },
-    keys && { label: t("column.key"), kind: "clipped", cell: (row) => clipped(name(row.key, keys)) },
-    { label: t("column.account"), kind: "clipped", cell: (row) => clipped(name(row.account, accounts)) },
+    keys && { label: t("column.key"), kind: "clipped", cell: (row) => clipped(nameOf(row.key, keys)) },
+    { label: t("column.account"), kind: "clipped", cell: (row) => clipped(nameOf(row.account, accounts)) },
     { label: t("column.tokens"), kind: "number", cell: (row) => [number(row.prompt), h("span", { class: "dim" }, " → "), number(row.output), row.estimated ? h("abbr", { title: t("requests.estimated") }, " ≈") : null] },
     { label: t("column.cost"), kind: "number", cell: (row) => [money(row.cost), row.unpriced ? h("abbr", { title: t("requests.unpriced") }, " *") : null] },
     { label: t("column.duration"), kind: "number", cell: (row) => h("span", { title: t("requests.first_token", { time: duration(row.firstToken) }) }, duration(row.duration)) },
@@ -66,26 +90,25 @@ function outcome(row) {
   return [state("outcome", row.status), unusual ? h("span", { class: "dim" }, ` ${row.httpStatus}`) : null];
 }
 
-function name({ id, name }, names) {
-  if (id === "passthrough") return t("requests.passthrough");
-  return name ?? names.get(id) ?? id ?? DASH;
-}
-
 function clipped(text) {
   return h("span", { title: text }, text);
 }
 
-function filters(query, accounts, keys) {
+function filters(query, accounts, keys, own) {
   const named = (rows) => rows.map((row) => [row.id, row.name]);
-  const select = (name, options) => h("select", {
-    id: `filter-${name}`, "aria-label": t(`filter.${name}`),
-    onchange: (event) => { location.hash = address("requests", { ...only(query, FILTERS), [name]: event.target.value }); },
-  }, h("option", { value: "" }, t(`filter.${name}.any`)), options.map(([value, text]) => h("option", { value, selected: query[name] === value }, text)));
+  const change = (name, value) => { location.hash = address("requests", { ...only(query, FILTERS), [name]: value }); };
+  const select = (name, options) => h("select", { id: `filter-${name}`, "aria-label": t(`filter.${name}`), onchange: (event) => change(name, event.target.value) },
+    h("option", { value: "" }, t(`filter.${name}.any`)), options.map(([value, text]) => h("option", { value, selected: query[name] === value }, text)));
+  const input = (name) => h("input", { id: `filter-${name}`, type: "search", "aria-label": t(`filter.${name}`), placeholder: t(`filter.${name}.any`), value: query[name], onchange: (event) => change(name, event.target.value.trim()) });
   return h("div", { class: "filters", role: "search", "aria-label": t("filter.name") },
+    select("span", Object.keys(SPANS).map((name) => [name, t(`span.${name}`)])),
     select("provider", ["anthropic", "gemini"].map((value) => [value, word("provider", value)])),
     select("status", STATUSES.map((value) => [value, word("outcome", value)])),
-    select("key", named(keys)),
-    select("account", [...named(accounts), ["passthrough", t("requests.passthrough")]]),
+    own ? null : select("key", named(keys)),
+    own ? null : select("account", [...named(accounts), ["passthrough", t("requests.passthrough")]]),
+    input("model"),
+    select("mark", MARKS.map((value) => [value, word("mark", value)])),
+    query.session ? h("span", { class: "chip" }, t("filter.session"), " ", query.session) : null,
     FILTERS.some((one) => query[one]) ? h("a", { href: "#/requests" }, t("filter.clear")) : null);
 }
 
@@ -94,43 +117,6 @@ function nothing(query) {
   return filtered
     ? empty(t("requests.none"), t("requests.none.why"), h("a", { class: "button", href: "#/requests" }, t("filter.clear")))
     : empty(t("requests.empty"), t("requests.empty.why"), h("a", { class: "button primary", href: "#/connect" }, t("requests.connect")));
-}
-
-function details(row, accounts, keys) {
-  const tokens = Object.entries(row.tokens).filter(([, amount]) => typeof amount === "number" && amount > 0);
-  const facts = [
-    ["id", h("code", null, row.id)],
-    ["time", h("time", { datetime: row.at }, row.at ?? DASH)],
-    ["protocol", [row.provider && word("provider", row.provider), row.operation, row.stream === true && t("requests.stream")].filter(Boolean).join(" · ") || DASH],
-    ["model", [row.model, row.servedModel !== row.model && row.servedModel].filter(Boolean).join(" → ") || DASH],
-    ["client", row.client ?? DASH],
-    ["session", row.session ?? DASH],
-    ["key", name(row.key, keys)],
-    ["account", name(row.account, accounts)],
-    ["first_token", duration(row.firstToken)],
-    ["duration", duration(row.duration)],
-    ["tokens", tokens.map(([kind, amount]) => `${word("tokens", kind)} ${exact(amount, language())}`).join(" · ") || DASH],
-    ["cost", row.cost === null ? DASH : `$${row.cost.toFixed(6)}`],
-    ["attempts", attempts(row, accounts)],
-  ];
-  const marks = [row.estimated && t("requests.estimated"), row.unpriced && t("requests.unpriced")].filter(Boolean);
-  return [
-    row.error ? h("p", { class: "said" }, row.error) : null,
-    h("dl", { class: "facts" }, facts.map(([label, value]) => h("div", null, h("dt", null, t(`detail.${label}`)), h("dd", null, value)))),
-    marks.map((mark) => h("p", { class: "hint" }, mark)),
-  ];
-}
-
-function attempts(row, accounts) {
-  if (row.attempts.length === 0) return DASH;
-  return h("ol", { class: "attempts" }, row.attempts.map((one) => h("li", null,
-    [name(one.account, accounts), one.verdict && word("verdict", one.verdict), one.httpStatus, duration(one.duration), ...spent(one)].filter(Boolean).join(" · "))));
-}
-
-// An attempt that used nothing, as most failed ones, says nothing of it.
-function spent({ prompt, output, cost }) {
-  if (!prompt && !output) return [];
-  return [t("requests.spent", { prompt: exact(prompt ?? 0, language()), output: exact(output ?? 0, language()) }), cost === null ? null : `$${cost.toFixed(6)}`];
 }
 
 function only(query, names) {

@@ -1,20 +1,38 @@
 //! A real browser for the dashboard, as a person uses it: everything is found by its label or role.
 
-import { accessSync, constants } from "node:fs";
+import assert from "node:assert/strict";
+import { accessSync, constants, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 
 import { chromium } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/** Lends `body` a page; an error in the page's own script fails it. */
-export async function withPage(body) {
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Pages that axe-core has worked on: it tries styles of its own, which the content policy refuses. */
+const audited = new WeakSet();
+
+/**
+ * Lends `body` a page; an error in the page's own script fails it, and so does anything that the content policy refuses.
+ * `options` are Playwright's for a page: `viewport`, `colorScheme` …
+ */
+export async function withPage(body, options = {}) {
   const browser = await chromium.launch({ executablePath: installedBrowser(), args: ["--no-sandbox"] });
   try {
-    const page = await browser.newPage({ locale: "en-US" });
+    const page = await browser.newPage({ locale: "en-US", ...options });
+    page.setDefaultTimeout(15_000);
     const faults = [];
     page.on("pageerror", (error) => faults.push(error));
-    await body(page);
+    page.on("console", (message) => !audited.has(page) && /Content.Security.Policy/i.test(message.text()) && faults.push(message.text()));
+    try {
+      await body(page);
+    } catch (error) {
+      // What stood there says more than what was waited for.
+      const text = await page.locator("body").innerText().catch(String);
+      throw new Error(`${error.message}\nThe page at ${page.url()} said:\n${text.slice(0, 3_000)}`, { cause: error });
+    }
     if (faults.length > 0) throw new AggregateError(faults, `the page failed: ${faults.map(String).join("; ")}`);
   } finally {
     await browser.close();
@@ -68,4 +86,30 @@ export async function issueKey(page, name) {
   await dialog.getByRole("button", { name: "I have copied it" }).click();
   await dialog.waitFor({ state: "detached" });
   return secret;
+}
+
+/** Goes to a view of the dashboard and waits until it stands. */
+export async function visit(page, address, path) {
+  await page.goto(`${address}/#/${path}`);
+  await stands(page);
+}
+
+/** Waits until the open view has loaded. */
+export async function stands(page) {
+  await page.waitForFunction(() => document.querySelector("#title") && !document.querySelector("main[aria-busy], .skeleton"));
+}
+
+/** No rule of axe-core is broken on the page as it stands. */
+export async function accessible(page, name) {
+  audited.add(page);
+  // Evaluated, not loaded: the content policy is left as it is. What moves has come to rest.
+  await page.evaluate(`${axe}; Promise.allSettled(document.getAnimations().filter((one) => one.effect.getTiming().iterations === 1).map((one) => one.finished))`);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ target, failureSummary }) => [target.join(" "), failureSummary])]), [], name);
+}
+
+/** Nothing is wider than the screen. */
+export async function fits(page, name) {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(over <= 0, `${name} is ${over} pixels too wide`);
 }

@@ -1,0 +1,54 @@
+//! `npm run demo`: a gateway with made-up accounts, keys and traffic, in a database of its own that goes when it ends.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { main } from "./command.mjs";
+import { buildPrograms, installPrograms } from "./local.mjs";
+import { startPostgres } from "./postgres.mjs";
+
+const stopping = new AbortController();
+
+await main(async () => {
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => stopping.abort());
+  const { signal } = stopping;
+  const undo = [];
+  try {
+    await installPrograms({ report, signal });
+    // What speaks to PostgreSQL may only just have been installed.
+    const [{ stage }, { startTraffic }] = await Promise.all([import("./demo/stage.mjs"), import("./demo/traffic.mjs")]);
+    const programs = await buildPrograms(["llm-gateway", "fake-upstream"], { report, signal });
+    report("Starting PostgreSQL");
+    const dir = await mkdtemp(join(tmpdir(), "llm-gateway-demo-"));
+    undo.push(() => rm(dir, { recursive: true, force: true }));
+    const postgres = await startPostgres({ dir, settings: { fsync: "off", synchronous_commit: "off" } });
+    undo.push(() => postgres.stop());
+    const play = await stage({ programs, databaseUrl: postgres.url, report });
+    undo.push(() => play.stop());
+    const traffic = startTraffic(play);
+    undo.push(() => traffic.stop());
+    welcome(play);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    for (const step of undo.reverse()) await step();
+  }
+  report("Stopped, and all of it is gone");
+});
+
+function report(line) {
+  console.log(`> ${line}`);
+}
+
+function welcome({ address, token }) {
+  console.log(`
+  The demo is up. Everything in it is made up, and nothing reaches a provider.
+
+    Dashboard    ${address}/
+    Admin token  ${token}
+
+  Ctrl-C stops it and takes it away.
+`);
+}

@@ -1,0 +1,90 @@
+//! The demo's stage: a database, the fake upstream and a gateway that says it is a demo, furnished and with a past.
+
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+
+import pg from "pg";
+
+import { Plain, root } from "../command.mjs";
+import { furnish } from "./cast.mjs";
+import { direct } from "./traffic.mjs";
+
+const HISTORY = new URL("history.sql", import.meta.url);
+
+/** Sets it up: `{ address, fake, token, keys, stop }`. `programs(name)` is a binary's path; `days` is how long the past is. */
+export async function stage({ programs, databaseUrl, report = () => {}, days = 35, env = {} }) {
+  const started = [];
+  const stop = async () => {
+    for (const program of started.reverse()) await program.stop();
+  };
+  try {
+    report("Starting the fake upstream");
+    const fake = await start(programs("fake-upstream"), ["--port", "0", "--quiet"], {}, started);
+    report("Starting the gateway");
+    const token = env.ADMIN_TOKEN ?? randomBytes(32).toString("hex");
+    const gateway = await start(programs("llm-gateway"), ["serve"], {
+      ENCRYPTION_KEY: randomBytes(32).toString("base64"), ADMIN_TOKEN: token, ...env, DATABASE_URL: databaseUrl, ALLOW_INSECURE_UPSTREAMS: "1", DEMO: "1",
+    }, started);
+    const api = client(gateway.address, token);
+    report("Adding accounts and keys");
+    await direct(fake.address, new Set());
+    const { accounts, keys } = await furnish(api, fake.address);
+    report(`Making up the last ${days} days`);
+    await past(databaseUrl, days);
+    // Those that are out for good are found to be so.
+    for (const name of ["claude-contractor", "claude-team-3"]) await api("POST", `/api/accounts/${accounts.get(name)}/check`);
+    return { address: gateway.address, fake: fake.address, token, accounts, keys, api, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function client(address, token) {
+  return async (method, path, body) => {
+    const headers = { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) };
+    const answer = await fetch(address + path, { method, headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    if (!answer.ok) throw new Plain(`${method} ${path}: ${answer.status} ${text}`);
+    return text && JSON.parse(text);
+  };
+}
+
+async function past(databaseUrl, days) {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    await client.query(`create temporary table demo_span as select ${Number(days)} as days`);
+    await client.query(readFileSync(HISTORY, "utf8"));
+  } finally {
+    await client.end();
+  }
+}
+
+/** Starts a program and waits until it says where it listens. */
+async function start(binary, args, env, started) {
+  const { PATH, HOME, PORT, HOST } = process.env;
+  const child = spawn(binary, args, { cwd: root, env: { PATH, HOME, PORT, HOST, LOG: "warn", ...env }, stdio: ["ignore", "pipe", "inherit"], detached: true });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await ended;
+  };
+  started.push({ stop });
+  const address = await listening(child.stdout);
+  if (!address) throw new Plain(`${binary} did not start.`);
+  return { address, stop };
+}
+
+async function listening(output) {
+  let address = null;
+  for await (const line of createInterface({ input: output })) {
+    address = line.match(/ listening on (\S+)$/)?.[1] ?? null;
+    if (address) break;
+  }
+  // Whatever it says later is of no interest, but must not fill the pipe.
+  output.resume();
+  return address;
+}
