@@ -1,4 +1,5 @@
 //! `llm-gateway serve`: the gateway as one local process. `llm-gateway migrate`: bring the database's schema up to date.
+//! `llm-gateway rotate-encryption`: seal every credential with the present key.
 
 use std::{
     io::{self, Write},
@@ -8,6 +9,7 @@ use std::{
 use gateway::{
     Error, Kind, Result,
     config::{Environment, Local},
+    gateway::Resealed,
     host::{Door, local::Server, log_to_stderr},
     store,
 };
@@ -22,6 +24,8 @@ Usage: llm-gateway <command>
 Commands:
   serve    Serve the gateway and its dashboard (PORT, HOST, PUBLIC_DIR)
   migrate  Bring the schema of DATABASE_URL up to date
+  rotate-encryption
+           Seal every credential with ENCRYPTION_KEY, those of ENCRYPTION_KEY_PREVIOUS too; it may be broken off and repeated
 
 Every setting is an environment variable; .env.example lists them.
 ";
@@ -33,6 +37,7 @@ async fn main() -> ExitCode {
     let done = match std::env::args().nth(1).as_deref() {
         Some("serve") => serve(&env).await,
         Some("migrate") => migrate(&env).await,
+        Some("rotate-encryption") => rotate_encryption(&env).await,
         Some("--help" | "-h" | "help") => say(USAGE),
         _ => Err(Error::new(Kind::InvalidRequest, USAGE)),
     };
@@ -48,11 +53,12 @@ async fn main() -> ExitCode {
 
 async fn serve(env: &Environment) -> Result<()> {
     let local = Local::read(env)?;
-    let listener = TcpListener::bind((local.host, local.port)).await.map_err(|source| {
-        Error::new(Kind::Unavailable, format!("cannot listen on {}:{}", local.host, local.port)).with_source(source)
+    let (host, port) = (local.host, local.port);
+    let listener = TcpListener::bind((host, port)).await.map_err(|source| {
+        Error::new(Kind::Unavailable, format!("cannot listen on {host}:{port}")).with_source(source)
     })?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let server = Server::new(Door::open(env), local.public_dir);
+    let server = Server::new(Door::open(env), local);
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     say(&format!("llm-gateway listening on http://{address}\n"))?;
     server
@@ -73,6 +79,26 @@ async fn migrate(env: &Environment) -> Result<()> {
         versions => {
             say(&format!("applied {} migrations; the schema is at version {}\n", versions.len(), store::LATEST_SCHEMA))
         }
+    }
+}
+
+async fn rotate_encryption(env: &Environment) -> Result<()> {
+    let gateway = Door::open(env).gateway()?;
+    let mut unopened = 0;
+    let resealing = gateway.reseal(|number, of, account, became| {
+        unopened += usize::from(became == Resealed::Unopened);
+        let word = match became {
+            Resealed::Anew => "sealed anew",
+            Resealed::Already => "sealed with this key before",
+            Resealed::Unopened => "CANNOT BE OPENED with these keys: give the account a new credential",
+            Resealed::Gone => "removed meanwhile",
+        };
+        let _shown_or_not = say(&format!("{number}/{of} {account}: {word}\n"));
+    });
+    resealing.await?;
+    match unopened {
+        0 => say("every credential is sealed with ENCRYPTION_KEY; ENCRYPTION_KEY_PREVIOUS is no longer needed\n"),
+        count => Err(Error::new(Kind::Conflict, format!("{count} credentials cannot be opened with these keys"))),
     }
 }
 

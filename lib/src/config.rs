@@ -7,12 +7,17 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use url::Url;
 
 use crate::{
+    address::{Network, NotANetwork},
     error::{Error, Kind, Result},
     secret::Secret,
 };
 
 /// Characters that an operator's token has at least.
 const ADMIN_TOKEN_LENGTH: usize = 32;
+
+/// Words of tokens that were copied from somewhere and not made.
+const SAMPLE_WORDS: [&str; 9] =
+    ["change-me", "change_me", "changeme", "your-", "your_", "example", "sample", "placeholder", "<"];
 
 /// What a process of the gateway is told from outside.
 #[derive(Debug)]
@@ -27,8 +32,14 @@ pub struct Config {
     pub encryption_keys: Vec<EncryptionKey>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
+    /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
+    pub ledger_retention_days: Option<i32>,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
+    /// `CORS_ORIGINS`: the pages that may call models from a browser, `*` for any; none.
+    pub cors_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`: one's own proxies, whose word on a client's address is taken; none.
+    pub trusted_proxies: Vec<Network>,
     /// `ALLOW_INSECURE_UPSTREAMS=1`: a base URL may be `http://` or a private address.
     pub allow_insecure_upstreams: bool,
     /// `…_UPSTREAM`: where requests go that name no address of their own.
@@ -80,6 +91,8 @@ pub struct Local {
     pub host: IpAddr,
     /// `PORT`: 13010; 0 takes any free one.
     pub port: u16,
+    /// `ALLOWED_HOSTS`: names that requests may be sent to, besides `localhost` and bare addresses; none.
+    pub allowed_hosts: Vec<String>,
     /// `PUBLIC_DIR`: the dashboard's files.
     pub public_dir: PathBuf,
 }
@@ -156,7 +169,10 @@ impl Config {
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
+            ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
+            cors_origins: origins("CORS_ORIGINS", env.first(&["CORS_ORIGINS"]).unwrap_or_default())?,
+            trusted_proxies: networks("TRUSTED_PROXIES", env.first(&["TRUSTED_PROXIES"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
             upstreams: Upstreams {
                 anthropic: upstream_url(env, "ANTHROPIC_UPSTREAM", "https://api.anthropic.com")?,
@@ -184,6 +200,7 @@ impl Local {
         Ok(Self {
             host: env.parse("HOST", IpAddr::from([127, 0, 0, 1]))?,
             port: env.parse("PORT", 13010)?,
+            allowed_hosts: listed(env.first(&["ALLOWED_HOSTS"]).unwrap_or_default()).map(str::to_lowercase).collect(),
             public_dir: env.first(&["PUBLIC_DIR"]).unwrap_or("public").into(),
         })
     }
@@ -229,6 +246,14 @@ impl EncryptionKey {
     }
 }
 
+fn retention(env: &Environment) -> Result<Option<i32>> {
+    match env.parse("LEDGER_RETENTION_DAYS", 90)? {
+        0 => Ok(None),
+        days @ 1..=36_500 => Ok(Some(days)),
+        _ => Err(unset("LEDGER_RETENTION_DAYS is a number of days, at most 36500; 0 keeps the ledger for ever")),
+    }
+}
+
 fn checked_database_url(url: Secret) -> Result<Secret> {
     if url.expose().contains("//user:password@") {
         return Err(unset("DATABASE_URL is a sample value; set it to your PostgreSQL's URL"));
@@ -238,7 +263,9 @@ fn checked_database_url(url: Secret) -> Result<Secret> {
 
 fn checked_admin_token(token: Secret) -> Result<Secret> {
     let distinct = token.expose().chars().collect::<std::collections::BTreeSet<_>>().len();
-    if token.expose().chars().count() < ADMIN_TOKEN_LENGTH || distinct < 8 {
+    let lower = token.expose().to_ascii_lowercase();
+    let is_sample = SAMPLE_WORDS.iter().any(|word| lower.contains(word));
+    if token.expose().chars().count() < ADMIN_TOKEN_LENGTH || distinct < 8 || is_sample {
         return Err(unset("ADMIN_TOKEN is too short or a sample value; make one with `openssl rand -hex 32`"));
     }
     Ok(token)
@@ -246,11 +273,28 @@ fn checked_admin_token(token: Secret) -> Result<Secret> {
 
 fn globs(name: &str, list: &str) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
-    for glob in list.split(',').map(str::trim).filter(|glob| !glob.is_empty()) {
+    for glob in listed(list) {
         let glob = GlobBuilder::new(glob).literal_separator(true).build();
         set.add(glob.map_err(|error| unset(format!("{name}: {error}")))?);
     }
     set.build().map_err(|error| unset(format!("{name}: {error}")))
+}
+
+fn networks(name: &str, list: &str) -> Result<Vec<Network>> {
+    listed(list).map(|text| text.parse().map_err(|why: NotANetwork| unset(format!("{name} {why}")))).collect()
+}
+
+fn origins(name: &str, list: &str) -> Result<Vec<String>> {
+    let is_origin =
+        |text: &str| text == "*" || Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
+    match listed(list).find(|text| !is_origin(text)) {
+        Some(_) => Err(unset(format!("{name} must be origins such as https://chat.example.com, or *"))),
+        None => Ok(listed(list).map(str::to_owned).collect()),
+    }
+}
+
+fn listed(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// The gateway cannot work like this; whoever asks is told what to set.
@@ -291,9 +335,23 @@ mod tests {
         assert!(refused(("DATABASE_URL", "postgresql://user:password@host/database")).starts_with("DATABASE_URL"));
         assert!(refused(("ADMIN_TOKEN", "short")).starts_with("ADMIN_TOKEN"));
         assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
+        for sample in [
+            "your-admin-token-0123456789abcdefgh",
+            "CHANGE-ME-0123456789abcdefghijklmn",
+            "<openssl rand -hex 32 | 0123456>",
+        ] {
+            assert!(refused(("ADMIN_TOKEN", sample)).starts_with("ADMIN_TOKEN"), "{sample}");
+        }
         assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
         assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
         assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
+        for wrong in ["chat.example.com", "https://chat.example.com/", "https://a.example,null", "HTTPS://A.EXAMPLE"] {
+            assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
+        }
+        assert!(refused(("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8")).starts_with("TRUSTED_PROXIES"));
+        for days in ["soon", "-1", "36501"] {
+            assert!(refused(("LEDGER_RETENTION_DAYS", days)).starts_with("LEDGER_RETENTION_DAYS"));
+        }
         assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
         for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
             for name in ["GEMINI_OAUTH_TOKEN_URL", "ANTHROPIC_UPSTREAM", "GEMINI_UPSTREAM", "CODE_ASSIST_UPSTREAM"] {
@@ -315,6 +373,7 @@ mod tests {
     fn the_defaults_hold() {
         let config = Config::read(&complete()).unwrap();
         assert_eq!(config.max_body_bytes, 33_554_432);
+        assert_eq!(config.ledger_retention_days, Some(90));
         assert_eq!(config.migration_url, config.database_url);
         assert!(!config.allow_insecure_upstreams);
         assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");

@@ -2,10 +2,13 @@
 
 mod failing;
 mod renewals;
+mod reseal;
+mod sign_ins;
 mod snapshot;
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -29,6 +32,7 @@ use crate::{
 
 use failing::Failing;
 pub(crate) use renewals::{Renewals, Renewed, Unable};
+pub use reseal::Resealed;
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
 
@@ -49,6 +53,7 @@ pub struct Gateway {
     pub(crate) renewals: Renewals,
     pub(crate) failing: Failing,
     sealer: Sealer,
+    shut: sign_ins::Shut,
     snapshot: Remembered<Snapshot>,
     kept_up: Mutex<Option<Instant>>,
     turns: AtomicUsize,
@@ -62,6 +67,8 @@ pub struct Context {
     pub gateway: Arc<Gateway>,
     /// Keeps work alive beyond the response.
     pub background: Background,
+    /// The caller's address; `None` where the platform does not say.
+    pub from: Option<IpAddr>,
 }
 
 impl Gateway {
@@ -69,9 +76,10 @@ impl Gateway {
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             store: Store::new(&config)?,
-            upstream: Upstream::new(),
+            upstream: Upstream::new(config.allow_insecure_upstreams),
             renewals: Renewals::default(),
             failing: Failing::default(),
+            shut: sign_ins::Shut::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),
             kept_up: Mutex::default(),

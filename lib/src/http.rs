@@ -1,9 +1,12 @@
 //! The one pair of request and response types that both hosts and every router share.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::{BoxError, Error, Kind, Result};
 
@@ -24,15 +27,23 @@ pub(crate) fn incoming(body: Incoming) -> Body {
     body.map_err(BoxError::from).boxed()
 }
 
-/// Reads a body to its end, refusing it once it is over `limit` bytes; a declared length over it is refused unread.
+/// A body of which nothing has come for so long is not waited for.
+const SILENCE: Duration = Duration::from_secs(30);
+/// A body that is not whole by then never will be: at the usual limit that is less than a megabit in a second.
+const WHOLE: Duration = Duration::from_secs(300);
+
+/// Reads a body to its end, refusing it once it is over `limit` bytes; a declared length over it is refused unread. A body
+/// that comes too slowly is refused too, so that nobody holds a connection by its finger-tips.
 pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
+    let too_slow = |_| Error::new(Kind::InvalidRequest, "the request body did not arrive in time");
+    let until = Instant::now() + WHOLE;
     let too_large = || Error::new(Kind::TooLarge, format!("the request body is over the limit of {limit} bytes"));
     let declared = body.size_hint();
     if declared.lower() > limit as u64 {
         return Err(too_large());
     }
     let mut whole = BytesMut::with_capacity(usize::try_from(declared.lower()).unwrap_or(0));
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout_at(until.min(Instant::now() + SILENCE), body.frame()).await.map_err(too_slow)? {
         let frame = frame
             .map_err(|source| Error::new(Kind::InvalidRequest, "the request body ended early").with_source(source))?;
         let data = frame.into_data().unwrap_or_default();
@@ -42,4 +53,36 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// A body of `pieces` bytes, each so long after the one before.
+    fn dripping(pieces: usize, gap: Duration) -> Body {
+        let pieces = stream::iter(0..pieces).then(move |_| async move {
+            tokio::time::sleep(gap).await;
+            Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"x")))
+        });
+        BodyExt::boxed(StreamBody::new(Box::pin(pieces)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_not_waited_for() {
+        for (pieces, gap, expect) in [
+            (3, Duration::from_secs(29), Ok(3)),
+            (1, Duration::from_secs(31), Err("the request body did not arrive in time")),
+            (1_000, Duration::from_secs(1), Err("the request body did not arrive in time")),
+        ] {
+            let began = Instant::now();
+            let got = collect(dripping(pieces, gap), 1 << 20).await;
+            assert_eq!(got.as_ref().map(Bytes::len).map_err(|error| &*error.message), expect, "{pieces} {gap:?}");
+            assert!(began.elapsed() <= WHOLE);
+        }
+    }
 }

@@ -19,6 +19,16 @@ fn sortable(now: Timestamp) -> String {
     (0..26).rev().map(|place| char::from(ALPHABET[(value >> (place * 5) & 31) as usize])).collect()
 }
 
+/// When an id was made, to the millisecond; `None`: it is not of this form.
+pub(crate) fn made_at(id: &str) -> Option<Timestamp> {
+    let (_, letters) = id.split_once('_').filter(|(_, letters)| letters.len() == 26)?;
+    let value = letters.bytes().try_fold(0_u128, |value, letter| {
+        let digit = ALPHABET.iter().position(|known| *known == letter)?;
+        Some(value << 5 | digit as u128)
+    })?;
+    Timestamp::from_millisecond(i64::try_from(value >> 80 & ((1 << 48) - 1)).ok()?).ok()
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -71,5 +81,14 @@ mod tests {
         let late = RequestId::new(Timestamp::from_second(2_000_000_000).expect("in range"));
         assert!(early < late);
         assert!(early.as_str().starts_with("req_") && early.as_str().len() == 30, "{early}");
+    }
+
+    #[test]
+    fn an_id_knows_when_it_was_made() {
+        let now = Timestamp::from_millisecond(1_790_000_000_123).expect("in range");
+        assert_eq!(made_at(RequestId::new(now).as_str()), Some(now));
+        for other in ["", "req_", "req_1", "req_UUUUUUUUUUUUUUUUUUUUUUUUUU", "01kaz6z5d9q8cs1ktwe5e2q4hr"] {
+            assert_eq!(made_at(other), None, "{other}");
+        }
     }
 }

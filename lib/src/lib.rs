@@ -10,6 +10,7 @@ mod tls;
 mod upstream;
 
 pub mod access;
+pub mod address;
 pub mod background;
 pub mod batch;
 pub mod clock;

@@ -54,6 +54,12 @@ impl Sealer {
         [&[VERSION][..], name, &nonce, &text].concat()
     }
 
+    /// Whether this was sealed with the first key of the ring.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        let first = self.0.first().map(|(name, _)| &name[..]);
+        sealed.first() == Some(&VERSION) && sealed.get(1..HEADER_LEN) == first
+    }
+
     /// Opens what was sealed for `owner`.
     pub fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let (header, rest) = sealed.split_at_checked(HEADER_LEN).ok_or(Unsealable::Damaged)?;
@@ -115,5 +121,23 @@ mod tests {
         let sealed = Sealer::new(&[key(1)], "credential").seal("acc_a", b"sk-ant");
         assert_eq!(Sealer::new(&[key(2), key(1)], "credential").open("acc_a", &sealed).unwrap(), b"sk-ant");
         assert_eq!(Sealer::new(&[key(2)], "credential").open("acc_a", &sealed), Err(Unsealable::UnknownKey));
+        for (keys, current) in [(vec![key(1)], true), (vec![key(1), key(2)], true), (vec![key(2), key(1)], false)] {
+            assert_eq!(Sealer::new(&keys, "credential").is_current(&sealed), current);
+        }
+        assert!(!Sealer::new(&[key(1)], "credential").is_current(b""));
+    }
+
+    /// Each purpose has a key of its own: RFC 5869 over the one secret, and never that itself.
+    #[test]
+    fn keys_are_derived_as_the_standard_says() {
+        let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let secret = Salt::new(HKDF_SHA256, b"llm-gateway").extract(&[7; 32]);
+        let derived = |purpose: &str| {
+            let mut key = [0; 32];
+            secret.expand(&[purpose.as_bytes()], HKDF_SHA256).unwrap().fill(&mut key).unwrap();
+            text(&key)
+        };
+        assert_eq!(derived("credential"), "2694f1051aac02f6a2ea178c7452c6695b6897e487760a6cd2e114ce0ff7b76f");
+        assert_eq!(derived("session"), "a0220d36db9b1d7726a5c8bdb153b59a2dd7046f3bd0a1d94c632942b1c01679");
     }
 }

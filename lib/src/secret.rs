@@ -25,6 +25,31 @@ impl Secret {
     }
 }
 
+/// How credentials of the providers, and keys of ours, begin.
+const BEGINNINGS: [&str; 5] = ["sk-", "AIza", "ya29.", "1//", "gw_"];
+/// A shorter word is none.
+const SHORTEST: usize = 16;
+
+/// Another's words as they may be kept and shown: whatever looks like a credential in them is left out. Upstreams may repeat
+/// what they were sent.
+pub fn redacted(text: &str) -> String {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || "-_./+~".contains(c);
+    let mut kept = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c| !in_word(c)) {
+        let word = piece.trim_end_matches(|c| !in_word(c));
+        let stands_alone = |at: &usize| !word[..*at].ends_with(|c: char| c.is_ascii_alphanumeric());
+        let begins = BEGINNINGS.iter().flat_map(|beginning| word.match_indices(beginning)).map(|(at, _)| at);
+        let begins = begins.filter(stands_alone).min();
+        match begins {
+            Some(at) if word.len() - at >= SHORTEST => {
+                kept.extend([&word[..at], "…", &piece[word.len()..]]);
+            }
+            _ => kept.push_str(piece),
+        }
+    }
+    kept
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -38,6 +63,21 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         assert_eq!(format!("{:?}", Secret::new("sk-ant-api-123456789")), "Secret(…)");
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_left_out() {
+        for (text, expect) in [
+            ("invalid x-api-key: sk-ant-api03-abcdefgh", "invalid x-api-key: …"),
+            ("API key AIzaSyA-1234567890 not valid.", "API key … not valid."),
+            ("?key=AIzaSyA-1234567890&alt=sse", "?key=…&alt=sse"),
+            ("\"ya29.a0AfB_byC1234567890\", 1//0gabcdefghijklmn", "\"…\", …"),
+            ("gw_0123456789abcdef and gw_short", "… and gw_short"),
+            ("a task-force and a risk-averse-department é", "a task-force and a risk-averse-department é"),
+            ("", ""),
+        ] {
+            assert_eq!(redacted(text), expect);
+        }
     }
 
     #[test]

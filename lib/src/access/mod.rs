@@ -4,7 +4,7 @@ mod key;
 mod limits;
 mod rotation;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use globset::Glob;
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    address::Network,
     error::{Error, Kind, Result},
     id::KeyId,
     protocol::Provider,
@@ -65,6 +66,8 @@ pub struct ApiKey {
     pub providers: Vec<Provider>,
     /// Globs of the models it may call; empty: every model.
     pub models: Vec<String>,
+    /// The networks it may be used from; empty: any.
+    pub allowed_cidrs: Vec<Network>,
     /// Whether its holder may be served by a login of its own, instead of an account.
     pub allow_passthrough: bool,
     /// Requests it may have under way at once; `None`: any number.
@@ -106,6 +109,7 @@ impl ApiKey {
             pool: "default".to_owned(),
             providers: Vec::new(),
             models: Vec::new(),
+            allowed_cidrs: Vec::new(),
             max_in_flight: None,
             limits: Vec::new(),
             time_zone: "UTC".to_owned(),
@@ -127,7 +131,7 @@ impl ApiKey {
     pub fn settings(&self) -> Value {
         json!({
             "name": self.name, "prefix": self.prefix, "role": self.role, "pool": self.pool,
-            "providers": self.providers, "models": self.models,
+            "providers": self.providers, "models": self.models, "allowed_cidrs": self.allowed_cidrs,
             "limits": limits::view(&self.limits, self.max_in_flight), "time_zone": self.time_zone,
             "allow_passthrough": self.allow_passthrough, "rotate_every_days": self.rotate_every_days,
             "auto_rotate": self.auto_rotate, "rotated_at": self.rotated_at, "labels": self.labels, "note": self.note,
@@ -154,6 +158,15 @@ impl ApiKey {
             "active" | "rotation_due" => Ok(()),
             ended => Err(Error::new(Kind::Unauthenticated, format!("this API key is {ended}"))),
         }
+    }
+
+    /// Refuses a key that is used from elsewhere than it may be, or from nobody knows where.
+    pub fn must_come_from(&self, from: Option<IpAddr>) -> Result<()> {
+        let allowed = |from| self.allowed_cidrs.iter().any(|network| network.contains(from));
+        if self.allowed_cidrs.is_empty() || from.is_some_and(allowed) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::PermissionDenied, "this API key may not be used from this address"))
     }
 
     /// Refuses what this key may not call. A model that is not allowed is the request's mistake, not the key's: clients

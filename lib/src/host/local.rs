@@ -1,8 +1,14 @@
 //! One local process: the same routers and the dashboard's files on one port.
 
 mod files;
+mod names;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -14,7 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use super::Door;
 use crate::{
+    address::Peer,
     background::Background,
+    config::Local,
     http::{Response, incoming},
     routes::Router,
 };
@@ -23,19 +31,21 @@ use crate::{
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers a request may have.
 const MOST_HEADERS: usize = 100;
+/// Bytes that the head of a request may have; no client comes near.
+const HEAD_BYTES: usize = 64 << 10;
 
 /// The local server.
 #[derive(Clone)]
 pub struct Server {
     door: Door,
-    public: PathBuf,
+    local: Arc<Local>,
     background: TaskTracker,
 }
 
 impl Server {
-    /// A server that shows the files of `public` where no router answers.
-    pub fn new(door: Door, public: PathBuf) -> Self {
-        Self { door, public, background: TaskTracker::new() }
+    /// A server that shows the dashboard's files where no router answers. Where it listens is up to the caller.
+    pub fn new(door: Door, local: Local) -> Self {
+        Self { door, local: Arc::new(local), background: TaskTracker::new() }
     }
 
     /// Serves until `shutdown`, then lets streams end and their rows be written, and returns.
@@ -69,12 +79,13 @@ impl Server {
         let server = self.clone();
         let service = service_fn(move |request| {
             let server = server.clone();
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(server.answer(peer.ip(), request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_headers(MOST_HEADERS)
+            .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
@@ -84,12 +95,15 @@ impl Server {
         });
     }
 
-    async fn answer(&self, request: http::Request<Incoming>) -> Response {
+    async fn answer(&self, peer: IpAddr, request: http::Request<Incoming>) -> Response {
         let request = request.map(incoming);
+        if !names::is_own(&request, &self.local.allowed_hosts) {
+            return names::refusal(&request);
+        }
         if let Some(router) = Router::of(request.uri().path()) {
             let background = Background::tracked(self.background.clone());
-            return self.door.answer(router, background, request).await;
+            return self.door.answer(router, background, Peer::Socket(peer), request).await;
         }
-        files::answer(&self.public, request.method(), request.uri().path()).await
+        files::answer(&self.local.public_dir, request.method(), request.uri().path()).await
     }
 }

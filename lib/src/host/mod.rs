@@ -10,6 +10,7 @@ use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    address::{self, Peer},
     background::Background,
     clock,
     config::{Config, Environment, log_filter},
@@ -17,7 +18,7 @@ use crate::{
     gateway::Gateway,
     http::{Request, Response, full},
     id::RequestId,
-    routes::Router,
+    routes::{Router, Visit},
 };
 
 /// An answer that is being made.
@@ -46,11 +47,13 @@ impl Door {
     }
 
     /// Answers a request. A panic of ours becomes a 500, and what was claimed is settled as its pieces are dropped.
-    pub fn answer(&self, router: Router, background: Background, request: Request) -> Answering {
+    pub fn answer(&self, router: Router, background: Background, peer: Peer, request: Request) -> Answering {
         let door = self.clone();
         Box::pin(async move {
             let id = RequestId::new(clock::now());
-            let answer = router.answer(&door.0, background, id.clone(), request);
+            let trusted = door.0.as_ref().as_ref().map_or(&[][..], |gateway| &gateway.config.trusted_proxies);
+            let from = address::client(peer, request.headers(), trusted);
+            let answer = router.answer(&door.0, Visit { id: id.clone(), from, background }, request);
             match AssertUnwindSafe(answer).catch_unwind().await {
                 Ok(response) => response,
                 Err(_) => {

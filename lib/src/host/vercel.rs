@@ -6,7 +6,7 @@
 use vercel_runtime::{AppState, Request, ResponseBody, run, service_fn};
 
 use super::{Door, log_to_stderr};
-use crate::{background::Background, config::Environment, http::incoming, routes::Router};
+use crate::{address::Peer, background::Background, config::Environment, http::incoming, routes::Router};
 
 pub use vercel_runtime::Error;
 
@@ -17,7 +17,7 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     let door = Door::open(&env);
     run(service_fn(move |request: Request, state: AppState| {
         let background = Background::new(move |work| state.wait_until(work));
-        let answer = door.answer(router, background, request.map(incoming));
+        let answer = door.answer(router, background, Peer::Platform, request.map(incoming));
         // An error returned here would reach the client in unescaped JSON; there is none.
         async move { Ok::<_, Error>(answer.await.map(ResponseBody)) }
     }))

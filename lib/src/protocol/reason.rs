@@ -4,6 +4,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::secret::redacted;
+
 /// The longest text of an upstream that is kept as a reason.
 const LONGEST: usize = 300;
 
@@ -28,7 +30,7 @@ pub(crate) fn reason(status: StatusCode, body: &[u8]) -> String {
     match serde_json::Deserializer::from_slice(body).into_iter::<Body>().next() {
         Some(Ok(Body { error })) => {
             let link = link(&error.details).map(|link| format!(" (see {})", one_line(link))).unwrap_or_default();
-            format!("{status}: {}{link}", one_line(&error.message))
+            format!("{status}: {}{link}", one_line(&redacted(&error.message)))
         }
         _ => format!("status {status}"),
     }

@@ -3,8 +3,11 @@
 use super::{check::check, quota};
 use crate::gateway::Context;
 
-/// Looks, when it is time to, for requests whose instance died and for an account whose check is due, and for a quota that
-/// only speaks when it is asked.
+/// Hours that one round rolls up. There is one to do each hour, and more only after a rest or a first start.
+const HOURS_A_ROUND: u32 = 24;
+
+/// Looks, when it is time to, for requests whose instance died and for an account whose check is due, for a quota that
+/// only speaks when it is asked, and after the ledger.
 pub(super) fn keep_up(cx: &Context) {
     if !cx.gateway.is_time_for_upkeep() {
         return;
@@ -16,6 +19,7 @@ pub(super) fn keep_up(cx: &Context) {
             Ok(lost) => tracing::warn!(lost, "requests of an instance that died were recorded as lost"),
             Err(error) => tracing::debug!(%error, "lost requests could not be looked for"),
         }
+        keep_ledger(&beside).await;
         let checked = match beside.gateway.store.due_check().await {
             Ok(Some(account)) => check(&beside, &account).await.map(|finding| Some((account.id, finding.ok))),
             Ok(None) => Ok(None),
@@ -35,4 +39,21 @@ pub(super) fn keep_up(cx: &Context) {
             tracing::debug!(%error, "a quota could not be asked for");
         }
     });
+}
+
+/// Rolls up the hours that are over, and drops what is too old to be kept.
+async fn keep_ledger(cx: &Context) {
+    for _ in 0..HOURS_A_ROUND {
+        match cx.gateway.store.roll_up().await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return tracing::warn!(%error, "the ledger could not be rolled up"),
+        }
+    }
+    let Some(days) = cx.gateway.config.ledger_retention_days else { return };
+    match cx.gateway.store.drop_old_partition(days).await {
+        Ok(Some(partition)) => tracing::info!(partition, days, "a week of the ledger was too old to be kept"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "what is too old in the ledger could not be dropped"),
+    }
 }

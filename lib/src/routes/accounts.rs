@@ -1,11 +1,9 @@
 //! `/api/accounts`: add, list, change, pause, check and remove accounts.
 
-use std::net::IpAddr;
-
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 
 use super::{Fields, caller, credential, fields, no_such_method, no_such_path, reply, segments, stats::Query};
 use crate::{
@@ -20,6 +18,7 @@ use crate::{
     protocol::Provider,
     relay::check,
     store::{Per, Used},
+    upstream::must_be_public,
 };
 
 const LOWEST_PRIORITY: i32 = 1_000;
@@ -226,37 +225,9 @@ fn check_base_url(text: &str, insecure: bool) -> Result<(), &'static str> {
         return Err("must not hold a user, a query or a fragment");
     }
     match url.scheme() {
-        "https" => {}
-        "http" if insecure => {}
-        _ => return Err("must begin with https:// (ALLOW_INSECURE_UPSTREAMS=1 lifts this)"),
-    }
-    let private = match url.host() {
-        None => return Err("must name a host"),
-        Some(Host::Domain(name)) => {
-            ["localhost", "local", "internal"].contains(&name.rsplit('.').next().unwrap_or(name))
-        }
-        Some(Host::Ipv4(ip)) => !is_public(ip.into()),
-        Some(Host::Ipv6(ip)) => !is_public(ip.into()),
-    };
-    if private && !insecure {
-        return Err("must not lead to a private address (ALLOW_INSECURE_UPSTREAMS=1 lifts this)");
-    }
-    Ok(())
-}
-
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let reserved = a == 0 || a >= 240 || (a == 198 && (b == 18 || b == 19)) || (a == 192 && b == 0);
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || shared || reserved)
-        }
-        // Only global unicast, without the ranges in it that wrap an IPv4 address.
-        IpAddr::V6(ip) => {
-            let first = ip.segments();
-            (first[0] & 0xe000) == 0x2000 && first[0] != 0x2002 && !(first[0] == 0x2001 && first[1] < 0x200)
-        }
+        "https" if insecure => Ok(()),
+        "http" if insecure && url.has_host() => Ok(()),
+        _ => must_be_public(&url),
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP in, HTTP out: which router answers a path, and how a refusal reads.
 
 mod accounts;
+mod cors;
 mod credential;
 mod fields;
 mod keys;
@@ -9,9 +10,9 @@ mod reply;
 mod routing;
 mod stats;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, header::CONTENT_ENCODING};
 
 use crate::{
     access::{Caller, PresentedKey},
@@ -42,6 +43,16 @@ pub enum Router {
     Stats,
 }
 
+/// What a host knows of a request besides the request.
+pub(crate) struct Visit {
+    /// What answer, log and ledger call it.
+    pub(crate) id: RequestId,
+    /// The caller's address; `None` where the platform does not say.
+    pub(crate) from: Option<IpAddr>,
+    /// Keeps work alive beyond the response.
+    pub(crate) background: Background,
+}
+
 impl Router {
     /// The router that a path belongs to; `None`: it is a file of the dashboard, or nothing.
     pub fn of(path: &str) -> Option<Self> {
@@ -58,19 +69,19 @@ impl Router {
     }
 
     /// Answers a request. Without a gateway the answer says what to set.
-    pub async fn answer(
-        self,
-        gateway: &Result<Arc<Gateway>>,
-        background: Background,
-        id: RequestId,
-        request: Request,
-    ) -> Response {
+    pub(crate) async fn answer(self, gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
         if self == Self::Proxy {
-            return proxy::answer(gateway, background, id, request).await;
+            let leave = gateway.as_ref().ok().and_then(|gateway| cors::leave(&gateway.config.cors_origins, &request));
+            return match leave {
+                None => proxy::answer(gateway, visit, request).await,
+                Some(leave) if cors::asks_first(&request) => leave.given(&request),
+                Some(leave) => leave.on(proxy::answer(gateway, visit, request).await),
+            };
         }
+        let Visit { id, from, background } = visit;
         let answered = match gateway {
             Ok(gateway) => {
-                let cx = Context { gateway: Arc::clone(gateway), background };
+                let cx = Context { gateway: Arc::clone(gateway), background, from };
                 match self {
                     Self::Keys => keys::answer(&cx, request).await,
                     Self::Accounts if segments(request.uri()).get(1) == Some(&"routing") => {
@@ -88,6 +99,16 @@ impl Router {
         });
         reply::finish(response, &id)
     }
+
+    /// Refuses a request of which nothing else has been looked at.
+    pub(crate) fn refuse(self, request: &Request, error: &Error) -> Response {
+        let id = RequestId::new(clock::now());
+        reply::log(&id, error);
+        match self {
+            Self::Proxy => proxy::refusal(request, error, &id),
+            Self::Keys | Self::Accounts | Self::Stats => reply::finish(reply::refusal(error), &id),
+        }
+    }
 }
 
 /// The same refusal for every request, until the operator has set what is missing.
@@ -102,9 +123,12 @@ fn segments(uri: &Uri) -> Vec<&str> {
 
 /// Who calls the management API. Asked of the database each time, so a revoked key is out at once.
 async fn caller(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
-    let mut refusal =
-        Error::new(Kind::Unauthenticated, "send the admin token or an API key as `Authorization: Bearer …`");
-    for presented in presented_keys(headers, None) {
+    let presented_keys = presented_keys(headers, None);
+    if presented_keys.is_empty() {
+        let how = "send the admin token or an API key as `Authorization: Bearer …`";
+        return Err(Error::new(Kind::Unauthenticated, how));
+    }
+    for presented in presented_keys {
         if reply::same_secret(cx.gateway.config.admin_token.expose(), &presented) {
             return Ok(Caller::Operator);
         }
@@ -112,19 +136,20 @@ async fn caller(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
             Ok(key) => cx.gateway.store.key_by_hash(&key.hash()).await?,
             Err(_) => None,
         };
-        match key {
-            Some(key) => {
-                key.must_be_active(clock::now())?;
-                return Ok(Caller::Holder(Box::new(key)));
-            }
-            None => refusal = Error::new(Kind::Unauthenticated, "this token is not valid"),
+        if let Some(key) = key {
+            key.must_be_active(clock::now())?;
+            key.must_come_from(cx.from)?;
+            return Ok(Caller::Holder(Box::new(key)));
         }
     }
-    Err(refusal)
+    Err(cx.failed_sign_in(Error::new(Kind::Unauthenticated, "this token is not valid")).await)
 }
 
 /// The body of a management call.
 async fn fields(request: Request) -> Result<Fields> {
+    if request.headers().get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+        return Err(Error::invalid("content-encoding", "is not supported"));
+    }
     Fields::read(&collect(request.into_body(), MANAGEMENT_BODY).await?)
 }
 

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, header, request::Parts};
 
-use super::{not_set_up, reply};
+use super::{Visit, not_set_up, reply};
 use crate::{
     access::{ApiKey, NotAKey, PresentedKey},
-    background::Background,
     clock,
     error::{Error, Kind, Result},
     gateway::{Context, Gateway},
@@ -17,12 +16,8 @@ use crate::{
     relay::{Arrival, Login, relay},
 };
 
-pub(super) async fn answer(
-    gateway: &Result<Arc<Gateway>>,
-    background: Background,
-    id: RequestId,
-    request: Request,
-) -> Response {
+pub(super) async fn answer(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
+    let Visit { id, from, background } = visit;
     if request.method() == Method::HEAD {
         return probed(&id);
     }
@@ -31,7 +26,7 @@ pub(super) async fn answer(
     let form = form(protocol, &request);
     let answered = match gateway {
         Ok(gateway) => {
-            let cx = Context { gateway: Arc::clone(gateway), background };
+            let cx = Context { gateway: Arc::clone(gateway), background, from };
             proxy(&cx, protocol, &id, request).await
         }
         Err(error) => Err(not_set_up(error)),
@@ -49,7 +44,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
     // Who asks is known before a byte of the body is read.
     let presented = presented_key(&head)?;
     let login = login(&head, call.provider, &presented)?;
-    cx.key_that(&presented, |key| key.must_be_active(at)).await?;
+    cx.key_that(&presented, |key| key.must_be_active(at).and_then(|()| key.must_come_from(cx.from))).await?;
     let body = collect(body, cx.gateway.config.max_body_bytes).await?;
     let demand = Demand::read(call, &head.headers, &body)?;
     if demand.model.as_deref().is_some_and(|model| model.chars().any(char::is_control)) {
@@ -138,4 +133,11 @@ fn probed(id: &RequestId) -> Response {
     headers.insert("x-request-id", HeaderValue::from_str(id.as_str()).expect("an id is plain ASCII"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// A refusal in the dialect of the path.
+pub(super) fn refusal(request: &Request, error: &Error, id: &RequestId) -> Response {
+    let uri = request.uri();
+    let protocol = Protocol::of(uri.path(), uri.query(), request.headers());
+    protocol.refusal(form(protocol, request), error, id)
 }

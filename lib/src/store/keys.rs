@@ -20,7 +20,7 @@ use crate::{
 const SELECT: &str = "
     select id, prefix, name, role, pool, providers, models, max_in_flight, limits, time_zone,
         allow_passthrough, rotate_every_days, auto_rotate, rotated_at, null::timestamptz as secret_ends_at, labels, note,
-        expires_at, revoked_at, created_at, updated_at
+        expires_at, revoked_at, created_at, updated_at, allowed_cidrs
     from api_keys";
 
 impl Store {
@@ -149,12 +149,13 @@ async fn keep(
 /// Everything of a key that can change.
 async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
     let providers: Vec<&str> = key.providers.iter().map(|provider| provider.as_str()).collect();
+    let networks: Vec<_> = key.allowed_cidrs.iter().map(ToString::to_string).collect();
     transaction
         .rows(
             "update api_keys set
                 name = $2, role = $3, pool = $4, providers = $5, models = $6, max_in_flight = $7, labels = $8,
                 note = $9, expires_at = $10, revoked_at = $11, limits = $12, time_zone = $13,
-                allow_passthrough = $14, rotate_every_days = $15, auto_rotate = $16, prefix = $17, rotated_at = $18,
+                allow_passthrough = $14, rotate_every_days = $15, auto_rotate = $16, prefix = $17, rotated_at = $18, allowed_cidrs = $19,
                 updated_at = now()
              -- It fails here, not in a claim, where the database does not know the zone.
              where id = $1 and now() at time zone $13 is not null",
@@ -177,6 +178,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
                 (&key.auto_rotate, Type::BOOL),
                 (&key.prefix, Type::TEXT),
                 (&key.rotated_at, Type::TIMESTAMPTZ),
+                (&networks, Type::TEXT_ARRAY),
             ],
         )
         .await
@@ -186,6 +188,7 @@ async fn write(transaction: &Transaction<'_>, key: &ApiKey) -> Result<()> {
 fn key(row: &Row) -> Result<ApiKey> {
     let unknown = |what: &str| Error::internal(format!("the database holds an unknown {what}"));
     let providers: Vec<String> = row.get("providers");
+    let networks: Vec<String> = row.get("allowed_cidrs");
     Ok(ApiKey {
         id: KeyId::from(row.get::<_, String>("id")),
         prefix: row.get("prefix"),
@@ -197,6 +200,10 @@ fn key(row: &Row) -> Result<ApiKey> {
             .map(|word| Provider::parse(word).ok_or_else(|| unknown("provider")))
             .collect::<Result<_>>()?,
         models: row.get("models"),
+        allowed_cidrs: networks
+            .iter()
+            .map(|text| text.parse().map_err(|_| unknown("network")))
+            .collect::<Result<_>>()?,
         allow_passthrough: row.get("allow_passthrough"),
         max_in_flight: row.get("max_in_flight"),
         limits: row.get::<_, Json<Vec<Limit>>>("limits").0,

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_postgres::{
-    Error as Fault, Row,
+    Error as Fault, IsolationLevel, Row,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -84,11 +84,20 @@ impl Lanes {
 
     /// A connection for a change of several statements. It is tried first, for a change is not made twice.
     pub(super) async fn for_change(&self) -> Result<Loan> {
+        self.tried("").await
+    }
+
+    /// A connection for reading with several statements. It is tried first, and so is the schema.
+    pub(super) async fn for_reading(&self) -> Result<Loan> {
+        self.tried("select from ledger_state").await
+    }
+
+    async fn tried(&self, first: &str) -> Result<Loan> {
         let until = Instant::now() + PATIENCE;
         let mut again = true;
         loop {
             let loan = self.loan(Lane::Work, until).await?;
-            match loan.in_time(loan.client().simple_query("")).await? {
+            match loan.in_time(loan.client().simple_query(first)).await? {
                 Ok(_) => return Ok(loan),
                 Err(error) if again && self.worth_repeating(Lane::Work, &error) => again = false,
                 Err(error) => return Err(fault(error)),
@@ -169,6 +178,17 @@ impl Loan {
         let Self { client, until, stuck } = self;
         let client = client.as_mut().expect("a loan holds its connection to its end");
         let inner = in_time(*until, stuck, client.transaction()).await?.map_err(fault)?;
+        Ok(Transaction { inner, until: *until, stuck })
+    }
+}
+
+impl Loan {
+    /// Begins to read: every statement sees the same moment, and nothing can be changed. It ends when it is dropped.
+    pub(super) async fn begin_reading(&mut self) -> Result<Transaction<'_>> {
+        let Self { client, until, stuck } = self;
+        let client = client.as_mut().expect("a loan holds its connection to its end");
+        let begun = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start();
+        let inner = in_time(*until, stuck, begun).await?.map_err(fault)?;
         Ok(Transaction { inner, until: *until, stuck })
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The migrations, in order; the place in this list is the version, beginning with 1.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: &[(&str, &str)] = &[
     ("accounts", include_str!("../../../migrations/0001_accounts.sql")),
     ("api_keys", include_str!("../../../migrations/0002_api_keys.sql")),
     ("ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -20,6 +20,8 @@ const MIGRATIONS: [(&str, &str); 11] = [
     ("passthrough", include_str!("../../../migrations/0009_passthrough.sql")),
     ("breaker", include_str!("../../../migrations/0011_breaker.sql")),
     ("key_limits", include_str!("../../../migrations/0012_key_limits.sql")),
+    ("security", include_str!("../../../migrations/0013_security.sql")),
+    ("rollups", include_str!("../../../migrations/0014_rollups.sql")),
     ("families", include_str!("../../../migrations/0016_families.sql")),
 ];
 

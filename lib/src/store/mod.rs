@@ -11,8 +11,11 @@ mod policies;
 mod prices;
 mod refreshes;
 mod requests;
+mod reseal;
 mod settle;
+mod sign_ins;
 mod standing;
+mod stats;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -29,12 +32,18 @@ use crate::{
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
+pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Refused};
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
-pub use requests::{Attempt, Cursor, Filter, RequestRow, Summary};
+pub use requests::{Attempt, Cursor, Filter, Only, RequestRow};
+pub(crate) use requests::{TOKENS, usd};
 pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
 pub use standing::Stands;
+pub use stats::{
+    Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
+};
+pub(crate) use stats::{points, ratio};
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.
@@ -72,6 +81,10 @@ impl Store {
     async fn for_change(&self) -> Result<Loan> {
         self.lanes.for_change().await
     }
+
+    async fn for_reading(&self) -> Result<Loan> {
+        self.lanes.for_reading().await
+    }
 }
 
 /// The answer while the database cannot be reached.
@@ -101,6 +114,11 @@ fn fault(error: tokio_postgres::Error) -> Error {
             taken.param = Some("name".into());
             taken
         }
+        Some(code) if *code == SqlState::QUERY_CANCELED => Error::new(
+            Kind::Unavailable,
+            "this is too much to be answered in a few seconds; ask about a shorter time or for less at once",
+        )
+        .with_source(error),
         Some(code) if *code == SqlState::INVALID_PARAMETER_VALUE && error.to_string().contains("time zone") => {
             Error::invalid("time_zone", "the database does not know this time zone").with_source(error)
         }

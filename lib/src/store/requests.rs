@@ -1,10 +1,11 @@
-//! Reading the ledger: one request, a page of them, and what they add up to.
+//! Reading the ledger: one request, and a page of them.
 
 mod attempts;
+mod sieve;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::{
@@ -14,31 +15,46 @@ use tokio_postgres::{
 
 pub use self::attempts::Attempt;
 use self::attempts::{Together, attempts};
-use super::Store;
+use super::{Store, Transaction, stats};
 use crate::{
     error::{Error, Kind, Result},
-    id::RequestId,
+    id::{self, RequestId},
 };
 
-/// Which rows are meant; an empty field means any.
+/// Which rows are meant; an empty field means any. Texts are compared whole, but for the one prefix.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// From this time on.
-    pub from: Option<Timestamp>,
-    /// Up to, not including, this time.
-    pub to: Option<Timestamp>,
     /// `anthropic` or `gemini`.
     pub provider: Option<String>,
     /// The account that served last.
     pub account: Option<String>,
     /// The key.
     pub key: Option<String>,
+    /// Labels of the key, as they are now.
+    pub labels: BTreeMap<String, String>,
     /// The model asked for.
     pub model: Option<String>,
+    /// How the model asked for begins.
+    pub model_prefix: Option<String>,
     /// The key's pool.
     pub pool: Option<String>,
     /// How it ended.
     pub status: Option<String>,
+}
+
+/// What only the list of single requests can tell apart.
+#[derive(Debug, Clone, Default)]
+pub struct Only {
+    /// From this time on.
+    pub from: Option<Timestamp>,
+    /// Up to, not including, this time.
+    pub to: Option<Timestamp>,
+    /// The conversation.
+    pub session: Option<String>,
+    /// Rows with an estimated figure.
+    pub estimated: bool,
+    /// Rows whose model has no price of its own.
+    pub unpriced: bool,
 }
 
 /// Where a page ends: rows after this one, which are older, are on the next.
@@ -68,6 +84,7 @@ pub struct RequestRow {
     pub stream: bool,
     pub session: Option<String>,
     pub client: Option<String>,
+    pub affinity: Option<String>,
     pub status: String,
     pub http_status: Option<i32>,
     pub error: Option<String>,
@@ -81,29 +98,8 @@ pub struct RequestRow {
     pub upstream_request_id: Option<String>,
 }
 
-/// What rows add up to. A figure that nobody knows is null, never 0.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the names are the contract's")]
-pub struct Summary {
-    pub from: Timestamp,
-    pub to: Timestamp,
-    pub requests: i64,
-    pub succeeded: i64,
-    pub failed: BTreeMap<String, i64>,
-    pub success_rate: Option<f64>,
-    pub tokens: BTreeMap<&'static str, i64>,
-    pub cost_usd: f64,
-    pub cache_hit_ratio: Option<f64>,
-    pub latency_ms: BTreeMap<&'static str, Option<f64>>,
-    pub first_token_ms: BTreeMap<&'static str, Option<f64>>,
-    pub failovers: i64,
-    pub estimated: i64,
-    pub unpriced: i64,
-    pub in_flight: i64,
-}
-
 /// The columns of [`RequestRow::tokens`], with their words in the API.
-const TOKENS: [(&str, &str); 8] = [
+pub(crate) const TOKENS: [(&str, &str); 8] = [
     ("input", "input_tokens"),
     ("output", "output_tokens"),
     ("cache_read", "cache_read_tokens"),
@@ -114,85 +110,83 @@ const TOKENS: [(&str, &str); 8] = [
     ("searches", "searches"),
 ];
 
-/// The filter as parameters $1 to $8, so that every query that takes one says the same.
+/// The filters as parameters $1 to $13, so that every query that takes them says the same.
 const WHERE: &str = "
-    ($1::timestamptz is null or l.started_at >= $1) and ($2::timestamptz is null or l.started_at < $2)
-    and ($3::text is null or l.provider = $3) and ($4::text is null or l.account_id = $4)
-    and ($5::text is null or l.key_id = $5) and ($6::text is null or l.model = $6)
-    and ($7::text is null or l.pool = $7) and ($8::text is null or l.status = $8)";
-
-impl Filter {
-    fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
-        vec![
-            (&self.from, Type::TIMESTAMPTZ),
-            (&self.to, Type::TIMESTAMPTZ),
-            (&self.provider, Type::TEXT),
-            (&self.account, Type::TEXT),
-            (&self.key, Type::TEXT),
-            (&self.model, Type::TEXT),
-            (&self.pool, Type::TEXT),
-            (&self.status, Type::TEXT),
-        ]
-    }
-}
+    ($1::timestamptz is null or f.started_at >= $1) and ($2::timestamptz is null or f.started_at < $2)
+    and ($3::text is null or f.provider = $3) and ($4::text is null or f.account_id = $4)
+    and ($5::text is null or f.key_id = $5) and ($6::text is null or f.model = $6)
+    and ($7::text is null or starts_with(f.model, $7)) and ($8::text is null or f.pool = $8)
+    and ($9::text is null or f.status = $9)
+    and ($10::jsonb is null or f.key_id in (select k.id from api_keys k where k.labels @> $10))
+    and ($11::text is null or f.session = $11) and (not $12::boolean or f.estimated) and (not $13::boolean or f.unpriced)
+    and ($14::timestamptz is null or (f.started_at, f.id) < ($14, $15))";
 
 const SELECT: &str = "
-    select l.*, k.name as key_name, a.name as account_name
-    from ledger l left join api_keys k on k.id = l.key_id left join accounts a on a.id = l.account_id
-    where ";
+    select f.*, k.name as key_name, a.name as account_name
+    from (select f.* from ";
+const NAMED: &str = ") f left join api_keys k on k.id = f.key_id left join accounts a on a.id = f.account_id
+    order by f.started_at desc, f.id desc";
 
 impl Store {
     /// A page of the ledger, newest first.
-    pub async fn requests(&self, filter: &Filter, after: Option<&Cursor>, limit: i64) -> Result<Vec<RequestRow>> {
-        let page = "
-            and ($9::timestamptz is null or (l.started_at, l.id) < ($9, $10))
-            order by l.started_at desc, l.id desc limit $11";
-        let mut parameters = filter.parameters();
+    pub async fn requests(
+        &self,
+        filter: &Filter,
+        only: &Only,
+        after: Option<&Cursor>,
+        limit: i64,
+    ) -> Result<Vec<RequestRow>> {
+        let mut loan = self.for_reading().await?;
+        let reading = stats::begin(&mut loan).await?;
+        let hours = sieve::hours(&reading, filter, only, (after, limit)).await?;
+        let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
         let (at, id) = (after.map(|cursor| cursor.started_at), after.map(|cursor| cursor.id.as_str()));
-        parameters.extend([(&at as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT), (&limit as _, Type::INT8)]);
-        let sql = [SELECT, WHERE, page].concat();
-        let rows = self.rows(&sql, &parameters).await?;
+        let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+            (&only.from, Type::TIMESTAMPTZ),
+            (&only.to, Type::TIMESTAMPTZ),
+            (&filter.provider, Type::TEXT),
+            (&filter.account, Type::TEXT),
+            (&filter.key, Type::TEXT),
+            (&filter.model, Type::TEXT),
+            (&filter.model_prefix, Type::TEXT),
+            (&filter.pool, Type::TEXT),
+            (&filter.status, Type::TEXT),
+            (&labels, Type::JSONB),
+            (&only.session, Type::TEXT),
+            (&only.estimated, Type::BOOL),
+            (&only.unpriced, Type::BOOL),
+            (&at, Type::TIMESTAMPTZ),
+            (&id, Type::TEXT),
+            (&limit, Type::INT8),
+        ];
+        let page = " order by f.started_at desc, f.id desc limit $16";
+        let rows = match &hours {
+            None => reading.rows(&[SELECT, "ledger f where ", WHERE, page, NAMED].concat(), &parameters).await?,
+            Some((from, to)) => {
+                parameters.extend([(from as _, Type::TIMESTAMPTZ_ARRAY), (to as _, Type::TIMESTAMPTZ_ARRAY)]);
+                // The offset keeps the planner from walking the whole ledger in its order to spare itself a sort.
+                let within =
+                    "unnest($17::timestamptz[], $18::timestamptz[]) as span (since, until) cross join lateral (
+                    select l.* from ledger l where l.started_at >= span.since and l.started_at < span.until offset 0
+                ) f where ";
+                reading.rows(&[SELECT, within, WHERE, page, NAMED].concat(), &parameters).await?
+            }
+        };
         Ok(rows.iter().map(request).collect())
     }
 
     /// One request.
     pub async fn request(&self, id: &str) -> Result<RequestRow> {
-        let sql = [SELECT, "l.id = $1"].concat();
-        let rows = self.rows(&sql, &[(&id, Type::TEXT)]).await?;
+        // The ledger is in the order of time, and an id knows when it was made: a moment before its request was read.
+        let made = id::made_at(id);
+        let (from, to) = (made.map(|at| at - 1.minute()), made.map(|at| at + 10.minutes()));
+        let sql =
+            [SELECT, "ledger f where f.id = $1 and ($2::timestamptz is null or f.started_at between $2 and $3)", NAMED];
+        let of = [(&id as _, Type::TEXT), (&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
+        let mut loan = self.for_reading().await?;
+        let reading: Transaction<'_> = stats::begin(&mut loan).await?;
+        let rows = reading.rows(&sql.concat(), &of).await?;
         rows.first().map(request).ok_or_else(|| Error::new(Kind::NotFound, format!("there is no request {id}")))
-    }
-
-    /// What the rows of a span add up to.
-    pub async fn summary(&self, filter: &Filter, from: Timestamp, to: Timestamp) -> Result<Summary> {
-        let filter = Filter { from: Some(from), to: Some(to), ..filter.clone() };
-        let sql = [include_str!("summary.sql"), WHERE].concat();
-        let rows = self.rows(&sql, &filter.parameters()).await?;
-        let row = &rows[0];
-        let percentiles = |column| {
-            let values: Option<Vec<Option<f64>>> = row.get(column);
-            ["p50", "p90", "p99"].into_iter().zip(values.unwrap_or_else(|| vec![None; 3])).collect()
-        };
-        let requests: i64 = row.get("requests");
-        let succeeded: i64 = row.get("succeeded");
-        let tokens: BTreeMap<_, i64> = TOKENS.iter().map(|(word, column)| (*word, row.get(*column))).collect();
-        let prompt = tokens["input"] + tokens["cache_read"] + tokens["cache_write_5m"] + tokens["cache_write_1h"];
-        Ok(Summary {
-            from,
-            to,
-            requests,
-            succeeded,
-            failed: row.get::<_, Json<BTreeMap<String, i64>>>("failed").0,
-            success_rate: ratio(succeeded, requests),
-            cost_usd: usd(row.get("cost_micros")),
-            cache_hit_ratio: ratio(tokens["cache_read"], prompt),
-            tokens,
-            latency_ms: percentiles("latency"),
-            first_token_ms: percentiles("first_token"),
-            failovers: row.get("failovers"),
-            estimated: row.get("estimated"),
-            unpriced: row.get("unpriced"),
-            in_flight: row.get("in_flight"),
-        })
     }
 }
 
@@ -203,11 +197,6 @@ impl Store {
 )]
 pub(crate) fn usd(micros: i64) -> f64 {
     micros as f64 / 1e6
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than an f64 has")]
-fn ratio(part: i64, whole: i64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 fn request(row: &Row) -> RequestRow {
@@ -229,6 +218,7 @@ fn request(row: &Row) -> RequestRow {
         stream: row.get("stream"),
         session: row.get("session"),
         client: row.get("client"),
+        affinity: row.get("affinity"),
         status: row.get("status"),
         http_status: row.get("http_status"),
         error: row.get("error"),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
 use serde::Serialize;
 use tokio_postgres::{Row, types::Type};
 
-use super::{Store, requests::usd};
+use super::{Filter, GroupBy, Store, requests::usd, stats};
 use crate::error::Result;
 
 /// What one account or key has used.
@@ -51,20 +51,42 @@ impl Store {
     }
 
     async fn usage_of(&self, per: Per, id: Option<&str>, now: Timestamp) -> Result<BTreeMap<String, Used>> {
-        let (day, month) = beginnings(now);
-        let rows = match per {
-            Per::Account => {
-                let of = [(&day as _, Type::TIMESTAMPTZ), (&month as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
-                self.rows(include_str!("usage.sql"), &of).await?
-            }
+        match per {
+            Per::Account => self.usage_of_accounts(id, now).await,
             Per::Key => {
                 let of = [(&now as _, Type::TIMESTAMPTZ), (&id as _, Type::TEXT)];
-                self.rows(include_str!("key_usage.sql"), &of).await?
+                let rows = self.rows(include_str!("key_usage.sql"), &of).await?;
+                Ok(rows.iter().map(|row| (row.get("id"), used(row))).collect())
             }
-        };
-        Ok(rows.iter().map(|row| (row.get("id"), used(row))).collect())
+        }
+    }
+
+    async fn usage_of_accounts(&self, id: Option<&str>, now: Timestamp) -> Result<BTreeMap<String, Used>> {
+        let filter = Filter { account: id.map(str::to_owned), ..Filter::default() };
+        let mut loan = self.for_reading().await?;
+        let reading = stats::begin(&mut loan).await?;
+        let rows = reading.rows(LAST_USED, &[(&id, Type::TEXT)]).await?;
+        let mut used: BTreeMap<String, Used> = rows
+            .iter()
+            .map(|row| (row.get("id"), Used { last_used_at: row.get("last_used_at"), ..Used::default() }))
+            .collect();
+        let (day, month) = beginnings(now);
+        // What began within the last moments by another instance's clock counts, too.
+        let end = now + 1.hour();
+        for (id, today) in stats::uses(&reading, &filter, (day, end), &GroupBy::Account).await? {
+            used.entry(id).and_modify(|used| used.today = today);
+        }
+        for (id, month) in stats::uses(&reading, &filter, (month, end), &GroupBy::Account).await? {
+            used.entry(id).and_modify(|used| used.month = month);
+        }
+        Ok(used)
     }
 }
+
+/// When each account was last used.
+const LAST_USED: &str = "
+    select h.id, (select max(l.started_at) from ledger l where l.account_id = h.id) as last_used_at
+    from accounts h where $1::text is null or h.id = $1";
 
 fn used(row: &Row) -> Used {
     let span = |name: &str| {

@@ -14,7 +14,12 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::{Outgoing, Upstream};
-use crate::{clock, config::OAuthClient, protocol::Provider, secret::Secret};
+use crate::{
+    clock,
+    config::OAuthClient,
+    protocol::Provider,
+    secret::{Secret, redacted},
+};
 
 /// An endpoint that takes longer is taken for gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -154,8 +159,10 @@ fn words(status: StatusCode, body: &[u8], sent: &Secret) -> (String, String) {
         (word, "") => word.to_owned(),
         (word, told) => format!("{word}: {told}"),
     };
-    let plain =
-        all.replace(sent.expose(), "…").chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let plain = redacted(&all.replace(sent.expose(), "…"))
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>();
     (word, plain.chars().take(REASON_CHARS).collect())
 }
 

@@ -26,6 +26,11 @@ pub(super) async fn answer(public: &Path, method: &Method, path: &str) -> Respon
     }
 }
 
+/// A page that is not shown, and why.
+pub(super) fn refusal(why: &'static str) -> Response {
+    plain(StatusCode::FORBIDDEN, why)
+}
+
 /// The file that a path names; `None` for a path that would lead out of the folder, or to a hidden file.
 fn file_of(public: &Path, path: &str) -> Option<PathBuf> {
     let relative = path.trim_start_matches('/');

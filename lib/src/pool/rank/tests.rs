@@ -261,7 +261,7 @@ fn portions_of_an_order_are_the_order() {
 fn a_login_of_google_is_left_out_of_what_code_assist_lacks_and_a_key_out_of_code_assist() {
     let of_kind =
         |kind: &str| Account { provider: Provider::Gemini, credential_kind: kind.to_owned(), ..account(kind) };
-    let accounts = [of_kind("api_key"), of_kind("oauth")];
+    let accounts = [of_kind("api_key"), Account { created_at: at(-1), ..of_kind("oauth") }];
     for (api, operation, order, excluded) in [
         (Api::Gemini, Operation::Generate, vec!["oauth", "api_key"], None),
         (Api::Gemini, Operation::CountTokens, vec!["oauth", "api_key"], None),

@@ -114,7 +114,7 @@ fn open(arrival: &Arrival) -> Open {
         ("ENCRYPTION_KEY", "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=".to_owned()),
     ]);
     let gateway = Gateway::new(Config::read(&env).unwrap()).unwrap();
-    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop) };
+    let cx = Context { gateway: Arc::new(gateway), background: Background::new(drop), from: None };
     Open::new(&cx, arrival)
 }
 

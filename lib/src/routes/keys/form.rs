@@ -6,6 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
     access::{ApiKey, Limit, NAMED, OF_A_WINDOW, Role, Span, Window},
+    address::NotANetwork,
     error::{Measure, Result},
     protocol::Provider,
     routes::Fields,
@@ -58,6 +59,10 @@ fn rights(key: &mut ApiKey, body: &mut Fields) -> Result<()> {
     }
     if let Some(models) = body.globs("models")? {
         key.models = models;
+    }
+    if let Some(texts) = body.texts("allowed_cidrs")? {
+        let parsed: Result<_, NotANetwork> = texts.iter().map(|text| text.parse()).collect();
+        key.allowed_cidrs = parsed.map_err(|why| body.wrong("allowed_cidrs", why))?;
     }
     if let Some(allow) = body.flag("allow_passthrough")? {
         key.allow_passthrough = allow;

@@ -6,4 +6,5 @@ mod keys;
 mod roles;
 mod secrets;
 mod setup;
+mod sign_in;
 mod stats;

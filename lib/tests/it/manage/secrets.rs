@@ -75,7 +75,7 @@ async fn dump(app: &App) -> String {
     let mut all = String::new();
     for table in tables {
         let name = table["name"].as_str().unwrap();
-        for row in app.database.rows(&format!("select * from {name}")).await {
+        for row in app.database.rows(&format!("select t::text as row from {name} t")).await {
             all += &row.to_string();
         }
     }

@@ -1,10 +1,10 @@
 //! A gateway under test: the local server, in this process.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use fake_upstream::{Fake, Seen};
 use gateway::{
-    config::Environment,
+    config::{Environment, Local},
     host::{Door, local::Server},
 };
 use reqwest::{Method, RequestBuilder, Response};
@@ -134,14 +134,16 @@ impl Instance {
             ("ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
             ("ENCRYPTION_KEY", ENCRYPTION_KEY.to_owned()),
             ("ALLOW_INSECURE_UPSTREAMS", "1".to_owned()),
+            ("PUBLIC_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/../public").to_owned()),
+            // What clients without manners call it.
+            ("ALLOWED_HOSTS", "g".to_owned()),
         ]);
         for (name, value) in variables {
             env.set(name, value);
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
-        let public = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../public"));
-        let server = Server::new(Door::open(&env), public);
+        let server = Server::new(Door::open(&env), Local::read(&env).expect("a place to listen"));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(listener, async {
             let _dropped_counts_too = stopped.await;

@@ -28,6 +28,17 @@ impl Raw {
         self.send(head + body).await;
     }
 
+    /// The same, for a server that may not read it to its end.
+    pub(crate) async fn try_post(&mut self, target: &str, headers: &str, body: &str) {
+        let head = format!("POST {target} HTTP/1.1\r\nhost: g\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        let _cut_off = self.stream.write_all((head + body).as_bytes()).await;
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) async fn end(&mut self) {
+        let _ended_already = self.stream.shutdown().await;
+    }
+
     /// Everything up to and with this text; panics when the connection ends before.
     pub(crate) async fn until(&mut self, text: &str) -> String {
         loop {
@@ -49,6 +60,13 @@ impl Raw {
     /// Everything up to the connection's end.
     pub(crate) async fn rest(&mut self) -> String {
         while self.more().await {}
+        self.seen()
+    }
+
+    /// The same, for a connection that ends late by the runtime's clock.
+    pub(crate) async fn ends_within(&mut self, time: std::time::Duration) -> String {
+        let reading = self.stream.read_to_end(&mut self.read);
+        let _clean_or_not = tokio::time::timeout(time, reading).await.expect("the connection ends");
         self.seen()
     }
 

@@ -1,0 +1,10 @@
+//! What the gateway keeps out, and what it keeps in.
+
+mod headers;
+mod input;
+mod liars;
+mod pages;
+mod planted;
+mod sealing;
+mod table;
+mod upstream;
