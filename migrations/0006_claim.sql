@@ -9,6 +9,7 @@ drop index leases_expires_at_idx;
 --   request, revision (of the settings), key (id), pool, family, tokens (estimated), draft, session,
 --   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight,
 --   unsuited (where the list is only the best of many: accounts of the pool that must not serve it);
+--   pinned: no other account can serve it, so its session moves for good;
 --   secret_ends, where the caller's secret was replaced and works for a while yet
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · key_limited ·
 --   accounts_busy
@@ -138,6 +139,9 @@ begin
                 affinity := case
                     when bound.id is null then 'new' when bound.id = candidate.id then 'kept' else 'moved'
                 end;
+                if (item->>'pinned')::boolean then
+                    delete from sessions where session = item->>'session' and account_id <> candidate.id;
+                end if;
                 perform bind(item->>'session', candidate.id, life);
             end if;
             perform take(item, candidate, holder.id);
