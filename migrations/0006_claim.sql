@@ -35,6 +35,7 @@ declare
     crowded text[];
     named jsonb;
     candidate accounts;
+    resting family_cooldowns;
     life interval;
     newly boolean;
     counted jsonb;
@@ -86,6 +87,7 @@ begin
             outcome := 'granted';
             account_id := 'passthrough';
             candidate := null;
+            resting := null;
             candidate.id := account_id;
             life := null;
         else
@@ -121,9 +123,13 @@ begin
                     coalesce(a.organization = bound.organization, false) desc,
                     wanted.place
             loop
-                continue when exists (
-                    select from family_cooldowns f
-                    where f.account_id = candidate.id and f.family = item->>'family' and f.until > now()
+                select f.* into resting from family_cooldowns f
+                where f.account_id = candidate.id and f.family = item->>'family' and f.until > now();
+                continue when resting.until is not null and (
+                    resting.probe_at is null or resting.probe_at > now() or exists (
+                        select from leases l
+                        where l.request_id = resting.tester and l.expires_at > now() and l.request_id <> item->>'request'
+                    )
                 );
                 -- Somebody tests it.
                 continue when candidate.tester is not null and sits_out(candidate) and exists (
@@ -166,6 +172,10 @@ begin
                 item := jsonb_set(item, '{draft,counted_elsewhere}', 'true');
             end if;
             perform take(item, candidate, holder.id);
+            if resting.until is not null then
+                update family_cooldowns f set tester = item->>'request'
+                where f.account_id = candidate.id and f.family = item->>'family';
+            end if;
             if newly and holder.limits @> '[{"span": "minute"}]' then
                 insert into key_minutes
                 select l.key_id, floor(extract(epoch from l.admitted_at))::bigint, 1, (item->>'tokens')::bigint

@@ -8,7 +8,7 @@ use std::{
 
 use gateway::{
     id::{AccountId, RequestId},
-    pool::{Account, Ask, Fault, Health, Lot, Policy, Ranking, Setback, State, rank},
+    pool::{Account, Ask, Fault, Health, Lot, Policy, Ranking, State, rank},
     protocol::{Api, Operation, Penalty, Provider},
 };
 
@@ -203,9 +203,7 @@ impl Day<'_> {
     fn set_back(&mut self, account: usize, penalty: &Penalty, testing: bool) {
         self.outcome.limited += u64::from(matches!(penalty, Penalty::RateLimited { .. }));
         let fault = Fault { penalty, reason: "as simulated", testing };
-        if let Setback::Account(health) =
-            self.accounts[account].health.after(&fault, &self.policy.cooldown, moment(self.now))
-        {
+        if let Some(health) = self.accounts[account].health.after(&fault, &self.policy.cooldown, moment(self.now)) {
             self.accounts[account].health = health;
         }
     }

@@ -5,10 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Cooldown;
-use crate::{
-    id::RequestId,
-    protocol::{Penalty, Scope},
-};
+use crate::{id::RequestId, protocol::Penalty};
 
 /// No cooldown that we choose ourselves is longer: an account is never believed gone for good.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(15 * 60);
@@ -91,6 +88,11 @@ impl Health {
         if self.until.is_some_and(|until| until <= now) { State::Ready } else { self.last }
     }
 
+    /// Whether a limit put it out, of which what is free tells nothing.
+    pub fn is_limited(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// Whether a request may test by `now` if the account serves again.
     pub fn is_due_for_probe(&self, now: Timestamp) -> bool {
         self.probe_at.is_some_and(|at| at <= now)
@@ -111,22 +113,22 @@ impl Health {
         })
     }
 
-    /// What a failed attempt does to an account of this health.
-    pub fn after(&self, fault: &Fault<'_>, rules: &Cooldown, now: Timestamp) -> Setback {
-        let rate_limited = |steps| doubled(rules.rate_limited_seconds, steps, now);
-        let put = |last, until| Setback::Account(self.put(last, until, fault, now));
-        match *fault.penalty {
-            Penalty::RateLimited { until, scope: Scope::Family } => {
-                Setback::Family { until: until.unwrap_or_else(|| rate_limited(self.failures)) }
-            }
-            _ if self.state(now) != State::Ready && !fault.testing && !self.is_news(fault.penalty) => Setback::Nothing,
-            Penalty::RateLimited { until, scope: Scope::Account } => {
-                put(State::Cooling, Some(until.unwrap_or_else(|| rate_limited(self.failures))))
+    /// What a failed attempt does to an account of this health; `None`: what it tells is known. A limit of a family is
+    /// taken for one of the account: see [`FamilyCooldown::after`](super::FamilyCooldown::after).
+    pub fn after(&self, fault: &Fault<'_>, rules: &Cooldown, now: Timestamp) -> Option<Self> {
+        if self.state(now) != State::Ready && !fault.testing && !self.is_news(fault.penalty) {
+            return None;
+        }
+        let put = |last, until| self.put(last, until, fault, now);
+        Some(match *fault.penalty {
+            Penalty::RateLimited { until, .. } => {
+                let until = until.unwrap_or_else(|| doubled(rules.rate_limited_seconds, self.failures, now));
+                put(State::Cooling, Some(until))
             }
             Penalty::Exhausted { until } => put(State::Exhausted, Some(until.unwrap_or(now + EXHAUSTED_FOR))),
             Penalty::NeedsAuth => put(State::NeedsAuth, None),
-            Penalty::Overloaded | Penalty::Unreachable => Setback::Account(self.failed(fault, rules, now)),
-        }
+            Penalty::Overloaded | Penalty::Unreachable => self.failed(fault, rules, now),
+        })
     }
 
     /// Whether a request that was under way when the account was put out tells more than is known: requests that are under
@@ -166,47 +168,31 @@ impl Health {
 }
 
 /// When a state that ends then may be tested, if it is a long one.
-fn probe_before(until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn probe_before(until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     Some(now + PROBE_AFTER).filter(|probe| until.is_some_and(|until| *probe < until))
 }
 
 /// So long from now, doubled so often, within bounds.
-fn doubled(seconds: u32, steps: u32, now: Timestamp) -> Timestamp {
+pub(super) fn doubled(seconds: u32, steps: u32, now: Timestamp) -> Timestamp {
     let longest = LONGEST_COOLDOWN.max(Duration::from_secs(seconds.into()));
     now + Duration::from_secs(u64::from(seconds) << steps.min(16)).min(longest)
-}
-
-/// What an attempt's failure changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setback {
-    /// Nothing: what it tells is known.
-    Nothing,
-    /// The account's health is now this.
-    Account(Health),
-    /// Only the model family that was asked for sits out.
-    Family {
-        /// Until then.
-        until: Timestamp,
-    },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Scope;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn after(before: &Health, penalty: &Penalty, testing: bool, now: i64) -> Setback {
+    fn after(before: &Health, penalty: &Penalty, testing: bool, now: i64) -> Option<Health> {
         before.after(&Fault { penalty, reason: "why", testing }, &Cooldown::default(), at(now))
     }
 
     fn health_after(before: &Health, penalty: &Penalty, testing: bool, now: i64) -> Health {
-        match after(before, penalty, testing, now) {
-            Setback::Account(health) => health,
-            other => panic!("{penalty:?} changes the account: {other:?}"),
-        }
+        after(before, penalty, testing, now).unwrap_or_else(|| panic!("{penalty:?} changes the account"))
     }
 
     fn check(failures_before: u32, penalty: &Penalty, expect: (State, Option<i64>)) {
@@ -248,12 +234,6 @@ mod tests {
         check(0, &Penalty::NeedsAuth, (State::NeedsAuth, None));
         check(0, &Penalty::Exhausted { until: None }, (State::Exhausted, Some(4_600)));
         check(0, &Penalty::Exhausted { until: Some(at(9_000)) }, (State::Exhausted, Some(9_000)));
-    }
-
-    #[test]
-    fn a_limit_of_one_family_leaves_the_account_alone() {
-        let penalty = Penalty::RateLimited { until: Some(at(2_000)), scope: Scope::Family };
-        assert_eq!(after(&Health::ready(), &penalty, false, 1_000), Setback::Family { until: at(2_000) });
     }
 
     #[test]
@@ -310,7 +290,7 @@ mod tests {
             (&refused, until(9_000)),
             (&refused, Penalty::Exhausted { until: None }),
         ] {
-            assert_eq!(after(before, &penalty, false, 1_001), Setback::Nothing, "{penalty:?} after {before:?}");
+            assert_eq!(after(before, &penalty, false, 1_001), None, "{penalty:?} after {before:?}");
         }
         for (before, penalty, last) in [
             (&cooling, until(5_000), State::Cooling),

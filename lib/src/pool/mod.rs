@@ -1,5 +1,6 @@
 //! Which account serves a call. Accounts, time and chance are arguments; no IO.
 
+mod family;
 mod health;
 mod limits;
 mod policy;
@@ -16,8 +17,9 @@ use crate::{
     protocol::{Api, Provider, ReportedLimit},
 };
 
-pub use health::{Fault, Health, Setback, State};
-pub use limits::{earliest_reset, headroom};
+pub use family::FamilyCooldown;
+pub use health::{Fault, Health, State};
+pub use limits::{earliest_reset, headroom, renewed};
 pub use policy::{Affinity, Attempts, Cooldown, Patience, Policy, Strategy};
 pub use rank::{Ask, Exclusion, Lot, Ranking, rank};
 
@@ -68,8 +70,8 @@ pub struct Account {
     pub paused: bool,
     /// What traffic taught about it.
     pub health: Health,
-    /// Model families that sit out, and until when.
-    pub cooling_families: BTreeMap<String, Timestamp>,
+    /// Model families that sit out, or did until their next success.
+    pub cooling_families: BTreeMap<String, FamilyCooldown>,
     /// Requests under way when this was read.
     pub in_flight: i64,
     /// The last thing that went wrong.
@@ -164,7 +166,8 @@ impl Account {
             "state": self.health.last.as_str(), "reason": self.health.reason, "until": self.health.until,
             "failures": self.health.failures,
         });
-        told["cooling_families"] = json!(self.cooling_families);
+        told["cooling_families"] =
+            self.cooling_families.iter().map(|(family, it)| (family.clone(), json!(it.until))).collect();
         told
     }
 

@@ -52,7 +52,7 @@ pub enum Exclusion {
         /// When it is over.
         until: Timestamp,
     },
-    /// It is on probation, and another request tests it.
+    /// Another request tests whether it, or the model family, is back.
     Tested,
     /// It does not serve the model.
     Model,
@@ -99,7 +99,7 @@ impl<'a> Ranking<'a> {
 /// When the limit is renewed that is spent last; `None`: none is.
 fn spent_until(account: &Account, family: &str, now: Timestamp) -> Option<Timestamp> {
     let own = account.limits_of(family).filter(|limit| limit.name != "overage");
-    let spent = own.filter(|limit| limit.status.as_deref() == Some("rejected") || limit.left(now) == Some(0.0));
+    let spent = own.filter(|limit| limit.is_spent(now));
     spent.filter_map(|limit| limit.resets_at).filter(|reset| *reset > now).max()
 }
 
@@ -155,7 +155,8 @@ struct Place {
 impl Place {
     fn of(account: &Account, ask: &Ask<'_>, strategy: Strategy, (seed, now): (u64, Timestamp)) -> Self {
         let tie = draw(seed, &account.id);
-        let is_test = account.state(now) != State::Ready;
+        let family = account.cooling_families.get(ask.family);
+        let is_test = account.state(now) != State::Ready || family.is_some_and(|family| family.holds(now));
         Self {
             later: is_test != ask.tried.is_empty(),
             tier: account.priority,
@@ -186,9 +187,11 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     if !api.serves(ask.api, ask.operation, ask.model) {
         return Some(Exclusion::Api(api));
     }
+    // What is free is no use of a limit, and cannot tell whether it is over.
+    let may_test = !(ask.operation.is_free() && account.health.is_limited());
     match account.state(now) {
         State::Ready => {}
-        State::Exhausted | State::Cooling if account.health.is_due_for_probe(now) => {
+        State::Exhausted | State::Cooling if account.health.is_due_for_probe(now) && may_test => {
             if account.health.tester.is_some() {
                 return Some(Exclusion::Tested);
             }
@@ -206,10 +209,13 @@ fn exclusion(account: &Account, ask: &Ask<'_>, now: Timestamp) -> Option<Exclusi
     {
         return Some(Exclusion::Model);
     }
-    if let Some(&until) = account.cooling_families.get(ask.family)
-        && until > now
-    {
-        return Some(Exclusion::Cooling { until });
+    if let Some(family) = account.cooling_families.get(ask.family).filter(|family| family.holds(now)) {
+        if !family.is_due_for_probe(now) || ask.operation.is_free() {
+            return Some(Exclusion::Cooling { until: family.until });
+        }
+        if family.tester.is_some() {
+            return Some(Exclusion::Tested);
+        }
     }
     let until = (!account.use_paid_overage).then(|| spent_until(account, ask.family, now)).flatten()?;
     Some(Exclusion::Spent { until })

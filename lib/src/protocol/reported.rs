@@ -32,6 +32,12 @@ pub struct ReportedLimit {
 }
 
 impl ReportedLimit {
+    /// Whether nothing is left of it by `now`, or the upstream says as much.
+    pub fn is_spent(&self, now: Timestamp) -> bool {
+        let is_over = self.resets_at.is_some_and(|reset| reset <= now);
+        !is_over && (self.status.as_deref() == Some("rejected") || self.left(now) == Some(0.0))
+    }
+
     /// The share that is left, from 0 to 1, by `now`; all of it once the reset has passed. `None`: unknown.
     pub fn left(&self, now: Timestamp) -> Option<f64> {
         if self.resets_at.is_some_and(|reset| reset <= now) {

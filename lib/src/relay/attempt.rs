@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method,
+    Method, StatusCode,
     header::{ACCEPT_ENCODING, RANGE},
 };
 use tokio::time::timeout;
@@ -17,10 +17,11 @@ use super::{
     setback::{recover, set_back},
 };
 use crate::{
+    clock,
     error::{Error, Kind, Result},
     gateway::Context,
     id::AccountId,
-    pool::Account,
+    pool::{Account, renewed},
     protocol::{Api, Operation, Penalty, Verdict, strip_key, to_upstream},
     upstream::{Outgoing, address, cause},
 };
@@ -58,12 +59,12 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None };
         }
     };
-    learn(cx, account, &held.headers);
+    learn(cx, account, &held);
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
             open.attempted(&account.id, "delivered", Some(&held), began.elapsed());
             if verdict == Verdict::Deliver {
-                recover(cx, account, &arrival.id);
+                recover(cx, account, arrival);
             }
             Outcome::Committed(held)
         }
@@ -128,18 +129,24 @@ pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Ope
 }
 
 /// Keeps what an answer says of the account's limits, where it says something new.
-fn learn(cx: &Context, account: &Account, headers: &HeaderMap) {
-    let limits = account.provider.reported_limits(headers);
-    let organization = account.provider.organization(headers);
+fn learn(cx: &Context, account: &Account, held: &Held) {
+    let limits = account.provider.reported_limits(&held.headers);
+    let organization = account.provider.organization(&held.headers);
     let nothing_new = limits.is_empty() || limits == account.reported_limits;
     let same_organization = organization.is_none() || organization == account.organization;
-    if (nothing_new && same_organization) || !cx.gateway.may_report(&account.id) {
+    if nothing_new && same_organization {
+        return;
+    }
+    // What is spent, or no longer is, must not be missed.
+    let renewed = renewed(&account.reported_limits, &limits, clock::now());
+    let is_news = held.status == StatusCode::TOO_MANY_REQUESTS || !renewed.is_empty();
+    if !is_news && !cx.gateway.may_report(&account.id) {
         return;
     }
     let limits = if limits.is_empty() { account.reported_limits.clone() } else { limits };
     let (gateway, id) = (Arc::clone(&cx.gateway), account.id.clone());
     cx.background.spawn(async move {
-        if let Err(error) = gateway.store.report(&id, &limits, organization.as_deref()).await {
+        if let Err(error) = gateway.store.report(&id, &limits, &renewed, organization.as_deref()).await {
             tracing::warn!(account = %id, %error, "an account's reported limits could not be kept");
         }
     });

@@ -4,14 +4,16 @@ use serde_json::json;
 
 use super::refresh;
 use crate::{
+    clock,
     error::{Error, Result},
     gateway::Context,
-    pool::Account,
+    pool::{Account, renewed},
     protocol::code_assist::quota,
     upstream::code_assist::call,
 };
 
-/// Asks, and keeps what is said. It is a hint for the ranking; an answer that refuses a request counts for more.
+/// Asks, and keeps what is said. It is a hint for the ranking; an answer that refuses a request counts for more, except
+/// where the quota was spent and no longer is.
 pub(super) async fn ask(cx: &Context, account: &Account) -> Result<()> {
     let ready = refresh::ready(cx, account).await.map_err(|unable| Error::internal(unable.reason))?;
     let credential = cx.gateway.unseal(&ready).map_err(Error::internal)?;
@@ -23,5 +25,6 @@ pub(super) async fn ask(cx: &Context, account: &Account) -> Result<()> {
     if limits.is_empty() {
         return Ok(());
     }
-    cx.gateway.store.report(&account.id, &limits, None).await
+    let renewed = renewed(&account.reported_limits, &limits, clock::now());
+    cx.gateway.store.report(&account.id, &limits, &renewed, None).await
 }

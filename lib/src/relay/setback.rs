@@ -10,8 +10,8 @@ use crate::{
     error::{Error, Kind, Result},
     gateway::Context,
     id::RequestId,
-    pool::{Account, Cooldown, Fault, Setback},
-    protocol::Penalty,
+    pool::{Account, Cooldown, FamilyCooldown, Fault, State},
+    protocol::{Penalty, Scope},
     store::Store,
 };
 
@@ -68,28 +68,51 @@ pub(super) async fn keep(store: &Store, failure: &Failure<'_>, rules: &Cooldown)
         if *penalty == Penalty::NeedsAuth && account.credential_version != *credential_version {
             return Ok(());
         }
-        let testing = request.is_none_or(|request| account.health.tester.as_ref() == Some(request));
-        match account.health.after(&Fault { penalty, reason, testing }, rules, clock::now()) {
-            Setback::Nothing => return Ok(()),
-            Setback::Family { until } => return store.cool_family(id, family, until, reason).await,
-            Setback::Account(after) => {
-                if store.change_health(id, &account.health, &after, reason).await? {
-                    return Ok(());
-                }
+        let known = account.cooling_families.get(family);
+        let tests_family = known.is_some_and(|known| known.tester.as_ref().is_some_and(|it| Some(it) == request));
+        if let Penalty::RateLimited { until, scope: Scope::Family } = *penalty {
+            let Some(after) = FamilyCooldown::after(known, until, tests_family, rules, clock::now()) else {
+                return Ok(());
+            };
+            if store.cool_family((id, family), known, &after, reason).await? {
+                return Ok(());
             }
+            continue;
+        }
+        let testing = request.is_none_or(|request| account.health.tester.as_ref() == Some(request));
+        let Some(after) = account.health.after(&Fault { penalty, reason, testing }, rules, clock::now()) else {
+            return Ok(());
+        };
+        if store.change_health(id, &account.health, &after, reason).await? {
+            return match known.filter(|_| tests_family) {
+                // The test was not made: the next one is as far off as after one that failed.
+                Some(known) => {
+                    store.cool_family((id, family), Some(known), &known.untested(clock::now()), reason).await.map(drop)
+                }
+                None => Ok(()),
+            };
         }
     }
     Err(Error::internal("the account's health changes all the time"))
 }
 
-/// An account has served this request; where it had failed before, that is over.
-pub(super) fn recover(cx: &Context, account: &Account, request: &RequestId) {
-    if !cx.gateway.failing.take(&account.id) && account.health.failures == 0 {
+/// An account has served this request; where it, or the model family, had failed before, that is over. What is free proves
+/// only that the upstream is there.
+pub(super) fn recover(cx: &Context, account: &Account, arrival: &Arrival) {
+    if arrival.demand.operation.is_free() && account.state(clock::now()) == State::Ready {
         return;
     }
-    let (gateway, id, request) = (Arc::clone(&cx.gateway), account.id.clone(), request.clone());
+    let failing = cx.gateway.failing.take(&account.id) || account.health.failures > 0;
+    if !failing && account.cooling_families.is_empty() {
+        return;
+    }
+    let family = arrival.family();
+    if !failing && !account.cooling_families.contains_key(&family) {
+        return;
+    }
+    let (gateway, id, request) = (Arc::clone(&cx.gateway), account.id.clone(), arrival.id.clone());
     cx.background.spawn(async move {
-        if let Err(error) = gateway.store.recover(&id, &request).await {
+        if let Err(error) = gateway.store.recover(&id, &family, &request).await {
             tracing::error!(account = %id, %error, "an account's recovery could not be kept");
         }
     });

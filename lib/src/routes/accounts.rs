@@ -233,8 +233,8 @@ fn check_base_url(text: &str, insecure: bool) -> Result<(), &'static str> {
 
 /// An account as it is shown.
 fn view(account: &Account, used: &Used, now: Timestamp) -> Value {
-    let cooling: Vec<_> =
-        account.cooling_families.iter().map(|(family, until)| json!({ "family": family, "until": until })).collect();
+    let cooling = account.cooling_families.iter().filter(|(_, it)| it.holds(now));
+    let cooling: Vec<_> = cooling.map(|(family, it)| json!({ "family": family, "until": it.until })).collect();
     let state = account.state(now);
     let unwell = state == account.health.last;
     let mut view = account.settings();

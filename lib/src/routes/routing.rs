@@ -170,7 +170,7 @@ impl std::fmt::Display for Exclusion {
             Self::Exhausted { until: Some(until) } => write!(f, "it is out of credit; tried again at {until:.0}"),
             Self::Exhausted { until: None } => f.write_str("it is out of credit"),
             Self::Cooling { until } => write!(f, "it is cooling down until {until:.0}"),
-            Self::Tested => f.write_str("it is on probation, and another request is testing it"),
+            Self::Tested => f.write_str("another request is testing whether it is back"),
             Self::Model => f.write_str("it does not serve this model"),
             Self::Spent { until } => {
                 write!(f, "its limit is spent until {until:.0}, and it may not go on into paid overage")

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use tokio_postgres::{
     Row,
     types::{Json, Type},
@@ -12,7 +11,7 @@ use super::{Change, Store, Transaction, audit};
 use crate::{
     error::{Error, Kind, Result},
     id::{AccountId, RequestId},
-    pool::{Account, Health, State},
+    pool::{Account, FamilyCooldown, Health, State},
     protocol::{Provider, ReportedLimit},
 };
 
@@ -23,8 +22,10 @@ const COLUMNS: &str = "
     credential_expires_at, credential_version, entitled,
     (select l.request_id from leases l where l.request_id = accounts.tester and l.expires_at > now()) as tester,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
-    (select jsonb_object_agg(f.family, f.until) from family_cooldowns f
-     where f.account_id = accounts.id and f.until > now()) as cooling_families";
+    (select jsonb_object_agg(f.family, jsonb_build_object(
+         'until', f.until, 'probe_at', f.probe_at, 'failures', f.failures,
+         'tester', (select l.request_id from leases l where l.request_id = f.tester and l.expires_at > now())
+     )) from family_cooldowns f where f.account_id = accounts.id) as cooling_families";
 
 impl Store {
     /// Every account of every pool, oldest first.
@@ -135,35 +136,68 @@ impl Store {
         Ok(!self.rows(sql, &of).await?.is_empty())
     }
 
-    /// One model family of an account sits out; what another request has learned of it is not cut short.
-    pub async fn cool_family(&self, id: &AccountId, family: &str, until: Timestamp, error: &str) -> Result<()> {
+    /// One model family of an account, of which `before` is known, sits out. False: something else is known by now.
+    pub async fn cool_family(
+        &self,
+        (id, family): (&AccountId, &str),
+        before: Option<&FamilyCooldown>,
+        after: &FamilyCooldown,
+        error: &str,
+    ) -> Result<bool> {
         let sql = "
-            insert into family_cooldowns (account_id, family, until, reason)
-            select id, $2, $3, $4 from accounts where id = $1
+            insert into family_cooldowns as known (account_id, family, until, probe_at, failures, reason)
+            select id, $2, $3, $4, $5, $6 from accounts where id = $1
             on conflict (account_id, family) do update
-            set until = greatest(family_cooldowns.until, excluded.until), reason = excluded.reason,
-                failures = family_cooldowns.failures + 1";
+            set until = excluded.until, probe_at = excluded.probe_at, failures = excluded.failures,
+                reason = excluded.reason, tester = null
+            where known.until = $7 and known.failures = $8
+            returning account_id";
+        let failures = |of: &FamilyCooldown| i32::try_from(of.failures).unwrap_or(i32::MAX);
         let of = [
             (&id.as_str() as _, Type::TEXT),
             (&family as _, Type::TEXT),
-            (&until as _, Type::TIMESTAMPTZ),
+            (&after.until as _, Type::TIMESTAMPTZ),
+            (&after.probe_at as _, Type::TIMESTAMPTZ),
+            (&failures(after) as _, Type::INT4),
             (&error as _, Type::TEXT),
+            (&before.map(|before| before.until) as _, Type::TIMESTAMPTZ),
+            (&before.map(failures) as _, Type::INT4),
+        ];
+        Ok(!self.rows(sql, &of).await?.is_empty())
+    }
+
+    /// Keeps what an upstream reported of an account's limits, and whom it bills. The long cooldowns of model families that
+    /// came from limits which were `renewed` before their time are over.
+    pub async fn report(
+        &self,
+        id: &AccountId,
+        limits: &[ReportedLimit],
+        renewed: &[ReportedLimit],
+        organization: Option<&str>,
+    ) -> Result<()> {
+        let sql = "
+            with freed as (
+                delete from family_cooldowns
+                where account_id = $1 and probe_at is not null and (until = any($4) or family = any($5))
+            )
+            update accounts
+            set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
+            where id = $1";
+        let families: Vec<&str> = renewed.iter().filter_map(|limit| limit.family.as_deref()).collect();
+        // A limit that does not name its family ends when the cooldown ends that came from it.
+        let resets = renewed.iter().filter(|limit| limit.family.is_none()).filter_map(|limit| limit.resets_at);
+        let of = [
+            (&id.as_str() as _, Type::TEXT),
+            (&Json(limits) as _, Type::JSONB),
+            (&organization as _, Type::TEXT),
+            (&resets.collect::<Vec<_>>() as _, Type::TIMESTAMPTZ_ARRAY),
+            (&families as _, Type::TEXT_ARRAY),
         ];
         self.rows(sql, &of).await.map(drop)
     }
 
-    /// Keeps what an upstream reported of an account's limits, and whom it bills.
-    pub async fn report(&self, id: &AccountId, limits: &[ReportedLimit], organization: Option<&str>) -> Result<()> {
-        let sql = "
-            update accounts
-            set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
-            where id = $1";
-        let of = [(&id.as_str() as _, Type::TEXT), (&Json(limits) as _, Type::JSONB), (&organization as _, Type::TEXT)];
-        self.rows(sql, &of).await.map(drop)
-    }
-
-    /// An account with a login of Google that serves right now, and whose quota nobody has asked for in the last five minutes;
-    /// whoever gets it here is the one to ask.
+    /// An account with a login of Google that serves right now, or has a model that sits out long, and whose quota nobody has
+    /// asked for in the last five minutes; whoever gets it here is the one to ask.
     pub async fn due_quota(&self) -> Result<Option<Account>> {
         let sql = "
             update accounts set reported_at = now()
@@ -171,7 +205,13 @@ impl Store {
                 select id from accounts a
                 where provider = 'gemini' and credential_kind = 'oauth' and not paused and health <> 'needs_auth'
                   and coalesce(reported_at, created_at) < now() - interval '5 minutes'
-                  and exists (select from leases l where l.account_id = a.id)
+                  and (
+                      exists (select from leases l where l.account_id = a.id)
+                      or exists (
+                          select from family_cooldowns f
+                          where f.account_id = a.id and f.until > now() and f.probe_at is not null
+                      )
+                  )
                 order by reported_at nulls first
                 limit 1
                 for update skip locked
@@ -204,14 +244,19 @@ impl Store {
         }
     }
 
-    /// An account that had failed has served this request: nothing is wrong with it now. One that is out is freed only by
-    /// the request that tests it: another began before.
-    pub async fn recover(&self, id: &AccountId, request: &RequestId) -> Result<()> {
+    /// An account that had failed has served this request, of this model family: nothing is wrong with either now. What is
+    /// out is freed only by the request that tests it: another began before.
+    pub async fn recover(&self, id: &AccountId, family: &str, request: &RequestId) -> Result<()> {
         let sql = "
+            with freed as (
+                delete from family_cooldowns
+                where account_id = $1 and family = $3 and (until <= now() or tester = $2)
+            )
             update accounts
             set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0, tester = null
             where id = $1 and (health = 'ready' or health_until <= now() or (tester = $2 and health <> 'needs_auth'))";
-        self.rows(sql, &[(&id.as_str(), Type::TEXT), (&request.as_str(), Type::TEXT)]).await.map(drop)
+        let of = [(&id.as_str() as _, Type::TEXT), (&request.as_str() as _, Type::TEXT), (&family as _, Type::TEXT)];
+        self.rows(sql, &of).await.map(drop)
     }
 
     /// A check went well, which proves that the upstream is there and the credential good; of limits and credit it proves
@@ -321,7 +366,7 @@ fn account(row: &Row) -> Result<Account> {
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
         },
         cooling_families: row
-            .get::<_, Option<Json<BTreeMap<String, Timestamp>>>>("cooling_families")
+            .get::<_, Option<Json<BTreeMap<String, FamilyCooldown>>>>("cooling_families")
             .map_or_else(BTreeMap::new, |families| families.0),
         in_flight: row.get("in_flight"),
         last_error: row.get("last_error"),

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("security", include_str!("../../../migrations/0013_security.sql")),
     ("rollups", include_str!("../../../migrations/0014_rollups.sql")),
     ("redis", include_str!("../../../migrations/0015_redis.sql")),
+    ("families", include_str!("../../../migrations/0016_families.sql")),
 ];
 
 /// The version this code was written for.

@@ -114,7 +114,7 @@ async fn after_failures_one_request_of_all_instances_tests_the_account_and_frees
     assert_eq!(words(&shown), "on probation, a request is testing it; before that: 529: Overloaded");
     let ask = json!({ "model": "claude-sonnet-5-5" });
     let preview = pool.app.instance.manage(Method::POST, "/api/routing/preview", Some(ask)).await;
-    assert_eq!(preview["excluded"][0]["reason"], "it is on probation, and another request is testing it");
+    assert_eq!(preview["excluded"][0]["reason"], "another request is testing whether it is back");
     pool.app.fake.release(12);
     let mut tested = 0;
     for call in calls {

@@ -11,6 +11,7 @@ mod bytes;
 mod code_assist;
 mod database;
 mod failover;
+mod families;
 mod files;
 mod fuzz;
 mod keys;

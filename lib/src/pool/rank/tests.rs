@@ -1,7 +1,10 @@
 //! Tables over the ranking.
 
 use super::*;
-use crate::{pool::Health, protocol::ReportedLimit};
+use crate::{
+    pool::{FamilyCooldown, Health},
+    protocol::ReportedLimit,
+};
 
 const NOW: i64 = 1_000;
 
@@ -22,6 +25,10 @@ const ASK: Ask<'_> = Ask {
     family: "opus-5",
     tried: &[],
 };
+
+fn sits_out(until: i64) -> FamilyCooldown {
+    FamilyCooldown { until: at(until), probe_at: None, tester: None, failures: 1 }
+}
 
 fn lot(seed: &[u8]) -> Lot<'_> {
     Lot { seed, turn: 0 }
@@ -69,15 +76,41 @@ fn each_reason_to_sit_out_is_told() {
         (Account { models: vec!["claude-haiku-*".to_owned()], ..account("a") }, Some(Exclusion::Model)),
         (Account { models: vec!["claude-opus-*".to_owned()], ..account("a") }, None),
         (
-            Account { cooling_families: [("opus-5".to_owned(), at(later))].into(), ..account("a") },
+            Account { cooling_families: [("opus-5".to_owned(), sits_out(later))].into(), ..account("a") },
             Some(Exclusion::Cooling { until: at(later) }),
         ),
-        (Account { cooling_families: [("opus-4".to_owned(), at(later))].into(), ..account("a") }, None),
+        (Account { cooling_families: [("opus-4".to_owned(), sits_out(later))].into(), ..account("a") }, None),
     ] {
         let accounts = [account];
         let ranking = rank(&accounts, &ASK, Strategy::Weighted, &lot(b"seed"), at(NOW));
         assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect, "{:?}", accounts[0]);
         assert_eq!(ranking.is_empty(), expect.is_some());
+    }
+}
+
+/// A count of tokens is no use of a limit: its success would free an account whose limit still holds.
+#[test]
+fn what_is_free_tests_no_limit_but_whether_the_upstream_is_there() {
+    let health =
+        |last, until: Option<i64>| Health { last, until: until.map(at), probe_at: Some(at(NOW)), ..Health::ready() };
+    let later = NOW + 9_000;
+    let of_family = FamilyCooldown { probe_at: Some(at(NOW)), ..sits_out(later) };
+    let cooling = Exclusion::Cooling { until: at(later) };
+    for (account, expect) in [
+        (Account { health: health(State::Cooling, Some(later)), ..account("a") }, Some(cooling)),
+        (
+            Account { health: health(State::Exhausted, Some(later)), ..account("a") },
+            Some(Exclusion::Exhausted { until: Some(at(later)) }),
+        ),
+        (Account { cooling_families: [("opus-5".to_owned(), of_family)].into(), ..account("a") }, Some(cooling)),
+        (Account { health: health(State::Cooling, None), ..account("a") }, None),
+    ] {
+        let accounts = [account];
+        for (operation, expect) in [(Operation::CountTokens, expect), (Operation::Generate, None)] {
+            let ask = Ask { operation, ..ASK };
+            let ranking = rank(&accounts, &ask, Strategy::Weighted, &lot(b"seed"), at(NOW));
+            assert_eq!(ranking.excluded.first().map(|(_, why)| *why), expect, "{operation:?} {:?}", accounts[0]);
+        }
     }
 }
 
