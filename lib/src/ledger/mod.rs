@@ -3,4 +3,4 @@
 mod price;
 
 pub use crate::money::Micros;
-pub use price::{PriceTable, Priced, Rate, Row, is_price_column};
+pub use price::{PriceTable, Priced, RATES, Rate, Row};

@@ -8,7 +8,7 @@ mod tests;
 use std::{collections::HashMap, sync::LazyLock};
 
 use self::bill::Bill;
-pub use self::row::{Rate, Row};
+pub use self::row::{RATES, Rate, Row};
 use super::Micros;
 use crate::protocol::{Provider, Usage};
 
@@ -30,11 +30,6 @@ pub struct Priced {
 }
 
 const BUILT_IN: &str = include_str!("pricing.csv");
-
-/// Whether the price table has a column of this name.
-pub fn is_price_column(name: &str) -> bool {
-    BUILT_IN.lines().next().is_some_and(|header| header.split(',').any(|column| column == name))
-}
 
 impl PriceTable {
     /// The table this version came with.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Fields, caller, credential, fields, no_such_method, no_such_path, reply, segments, stats::Query};
+use super::{Fields, caller, credential, fields, no_such_path, reply, segments, stats::Query};
 use crate::{
     access::Caller,
     clock,
@@ -14,7 +14,7 @@ use crate::{
     gateway::{Context, Gateway},
     http::{Request, Response},
     id::AccountId,
-    pool::{Account, Health},
+    pool::{Account, Health, State},
     protocol::Provider,
     relay::check,
     store::{Per, Used},
@@ -27,7 +27,7 @@ const MOST_IN_FLIGHT: i32 = 1_000_000;
 const MOST_MAPPED: usize = 200;
 
 pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
-    let caller = caller(cx, request.headers()).await?;
+    let caller = caller(cx, &request).await?;
     let method = request.method().clone();
     let uri = request.uri().clone();
     match (method, segments(&uri).as_slice()) {
@@ -41,8 +41,6 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::POST, ["api", "accounts", id, act @ ("pause" | "resume" | "reset")]) => {
             act_on(cx, &caller, &named(id), act).await
         }
-        (_, ["api", "accounts"] | ["api", "accounts", _]) => Err(no_such_method()),
-        (_, ["api", "accounts", _, "check" | "pause" | "resume" | "reset"]) => Err(no_such_method()),
         _ => Err(no_such_path()),
     }
 }
@@ -84,12 +82,15 @@ async fn list(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> 
     let now = clock::now();
     let store = &cx.gateway.store;
     let (accounts, used) = tokio::try_join!(store.accounts(), store.usage(Per::Account, now))?;
-    let wanted = |name: &str, value: &str| query.text(name).is_none_or(|wanted| wanted == value);
+    let provider = query.word("provider", Provider::parse)?;
+    let state = query.word("state", State::parse)?;
+    let pool = query.text("pool");
     let page: Vec<_> = accounts
         .iter()
         .rev()
-        .filter(|account| wanted("provider", account.provider.as_str()) && wanted("pool", &account.pool))
-        .filter(|account| wanted("state", account.state(now).as_str()))
+        .filter(|account| provider.is_none_or(|provider| account.provider == provider))
+        .filter(|account| state.is_none_or(|state| account.state(now) == state))
+        .filter(|account| pool.as_ref().is_none_or(|pool| account.pool == *pool))
         .skip_while(|account| query.text("cursor").is_some_and(|cursor| account.id.as_str() >= cursor.as_str()))
         .take(usize::try_from(limit).unwrap_or(0))
         .collect();

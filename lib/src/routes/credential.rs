@@ -59,15 +59,12 @@ pub(super) fn login(body: &mut Fields) -> Result<(Provider, Credential)> {
     match contents.get("claudeAiOauth") {
         Some(Value::Object(login)) => {
             let mut login = Fields::within("contents.claudeAiOauth", login.clone());
-            let credential = tokens(&mut login, ["accessToken", "refreshToken", "expiresAt"])?;
+            let credential = tokens(&mut login, ["accessToken", "refreshToken", "expiresAt"], project(body)?)?;
             Ok((Provider::Anthropic, credential))
         }
         _ if contents.contains_key("access_token") => {
             let mut login = Fields::within("contents", contents);
-            let mut credential = tokens(&mut login, ["access_token", "refresh_token", "expiry_date"])?;
-            if let Credential::OAuth { project: named, .. } = &mut credential {
-                *named = project(body)?;
-            }
+            let credential = tokens(&mut login, ["access_token", "refresh_token", "expiry_date"], project(body)?)?;
             Ok((Provider::Gemini, credential))
         }
         _ => {
@@ -90,20 +87,21 @@ pub(super) fn entitled(body: &mut Fields, account: &Account, given: Option<&Cred
 }
 
 /// The tokens of a login file, under the names that it has for them. What else it holds is of no use here.
-fn tokens(login: &mut Fields, [access, refresh, end]: [&str; 3]) -> Result<Credential> {
+fn tokens(login: &mut Fields, [access, refresh, end]: [&str; 3], project: Option<String>) -> Result<Credential> {
     let access_token = secret(login, access)?;
     let expires_at = match login.value(end) {
         None => None,
         Some(value) => {
             let time = value.as_f64().and_then(|millis| Timestamp::from_millisecond(millis as i64).ok());
-            Some(time.ok_or_else(|| login.wrong(end, "must be a time in milliseconds"))?)
+            let time = time.filter(|time| *time >= Timestamp::UNIX_EPOCH);
+            Some(time.ok_or_else(|| login.wrong(end, "must be a time in milliseconds since 1970"))?)
         }
     };
     Ok(Credential::OAuth {
         access_token: login.required(access, access_token)?,
         refresh_token: secret(login, refresh)?,
         expires_at,
-        project: None,
+        project,
     })
 }
 
@@ -226,5 +224,6 @@ mod tests {
         check_refused(&json!({ "access_token": 5 }), "contents.access_token", "string");
         check_refused(&json!({ "access_token": "a", "expiry_date": "soon" }), "contents.expiry_date", "milliseconds");
         check_refused(&json!({ "access_token": "a", "expiry_date": 1e300 }), "contents.expiry_date", "milliseconds");
+        check_refused(&json!({ "access_token": "a", "expiry_date": -1 }), "contents.expiry_date", "milliseconds");
     }
 }

@@ -12,11 +12,16 @@ use crate::{
 };
 
 /// A longer text is refused.
-const TEXT_CHARS: usize = 2_000;
+pub(super) const TEXT_CHARS: usize = 2_000;
+/// A longer name or value in an object of texts is refused.
+const ENTRY_CHARS: usize = 200;
 /// A longer list is refused.
 const LIST_LEN: usize = 200;
 /// A greater number is refused: sums of many such must not overflow.
 const LARGEST_COUNT: i64 = 1_000_000_000_000;
+
+/// A greater amount of money is refused: of this one an f64 still tells every millionth.
+const LARGEST_AMOUNT: Micros = Micros(1_000_000_000_000_000);
 
 /// An object whose fields are yet to be taken.
 pub(crate) struct Fields {
@@ -46,11 +51,6 @@ impl Fields {
             Some(name) => Err(self.wrong(name, "there is no such field")),
             None => Ok(()),
         }
-    }
-
-    /// The whole object, for what is checked elsewhere.
-    pub(crate) fn into_value(self) -> Value {
-        Value::Object(self.map)
     }
 
     /// An object within.
@@ -117,7 +117,7 @@ impl Fields {
         match self.map.remove(name) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
-            Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
+            Some(value) => match whole(&value).and_then(|number| i32::try_from(number).ok()) {
                 Some(number) if range.contains(&number) => Ok(Some(Some(number))),
                 _ => Err(self.wrong(name, format!("must be a whole number from {} to {}", range.start(), range.end()))),
             },
@@ -129,14 +129,14 @@ impl Fields {
         match self.map.remove(name) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
-            Some(value) => match value.as_i64() {
+            Some(value) => match whole(&value) {
                 Some(count) if (1..=LARGEST_COUNT).contains(&count) => Ok(Some(Some(count))),
                 _ => Err(self.wrong(name, format!("must be a whole number from 1 to {LARGEST_COUNT}"))),
             },
         }
     }
 
-    /// An amount of dollars above zero that may be taken back by null: `Some(None)`.
+    /// An amount of dollars above zero and at most a billion that may be taken back by null: `Some(None)`.
     pub(crate) fn nullable_dollars(&mut self, name: &str) -> Result<Option<Option<Micros>>> {
         match self.map.remove(name) {
             None => Ok(None),
@@ -144,8 +144,10 @@ impl Fields {
             Some(value) => {
                 // Unlike JSON's own writing, this has no exponent: 0.000001 is not 1e-6.
                 let amount = value.as_f64().and_then(|number| Micros::from_dollars(&number.to_string()));
-                let amount = amount.filter(|amount| *amount > Micros(0));
-                let wrong = || self.wrong(name, "must be a number of USD above 0, with at most six decimals");
+                let amount = amount.filter(|amount| (Micros(1)..=LARGEST_AMOUNT).contains(amount));
+                let wrong = || {
+                    self.wrong(name, "must be a number of USD above 0 and at most a billion, with at most six decimals")
+                };
                 amount.map(|amount| Some(Some(amount))).ok_or_else(wrong)
             }
         }
@@ -181,8 +183,9 @@ impl Fields {
             None => Ok(None),
             Some(None) => Ok(Some(None)),
             Some(Some(text)) => match text.parse() {
-                Ok(time) => Ok(Some(Some(time))),
-                Err(_) => Err(self.wrong(name, "must be an RFC 3339 time, such as 2027-01-31T00:00:00Z")),
+                // Earlier ones may be more than a database can hold.
+                Ok(time) if time >= Timestamp::UNIX_EPOCH => Ok(Some(Some(time))),
+                _ => Err(self.wrong(name, "must be an RFC 3339 time from 1970 on, such as 2027-01-31T00:00:00Z")),
             },
         }
     }
@@ -194,16 +197,21 @@ impl Fields {
             Value::Null => Vec::new(),
             value => serde_json::from_value(value).map_err(|_| self.wrong(name, "must be a list of strings"))?,
         };
-        if texts.len() > LIST_LEN || texts.iter().any(|text| text.is_empty() || text.chars().count() > TEXT_CHARS) {
-            return Err(self.wrong(name, format!("must have at most {LIST_LEN} entries, none of them empty")));
+        if texts.len() > LIST_LEN || texts.iter().any(|text| !is_short(text, TEXT_CHARS)) {
+            let message =
+                format!("must have at most {LIST_LEN} entries of 1 to {TEXT_CHARS} characters, none of them NUL");
+            return Err(self.wrong(name, message));
         }
         Ok(Some(texts))
     }
 
-    /// A list of globs that all compile.
+    /// A list of globs, in which `*` and `?` are the only signs: what else a glob may have is spared everybody.
     pub(crate) fn globs(&mut self, name: &str) -> Result<Option<Vec<String>>> {
         let globs = self.texts(name)?;
         for glob in globs.iter().flatten() {
+            if glob.contains(['[', ']', '{', '}', '\\']) {
+                return Err(self.wrong(name, "may have `*` and `?`, and no other signs: write one entry for each"));
+            }
             Glob::new(glob).map_err(|error| self.wrong(name, error))?;
         }
         Ok(globs)
@@ -216,9 +224,9 @@ impl Fields {
             Value::Null => BTreeMap::new(),
             value => serde_json::from_value(value).map_err(|_| self.wrong(name, "must be an object of strings"))?,
         };
-        if texts.len() > most || texts.iter().flat_map(|(k, v)| [k, v]).any(|text| text.is_empty() || text.len() > 200)
-        {
-            let message = format!("must have at most {most} entries of 1 to 200 characters");
+        if texts.len() > most || texts.iter().flat_map(|(k, v)| [k, v]).any(|text| !is_short(text, ENTRY_CHARS)) {
+            let message =
+                format!("must have at most {most} entries of 1 to {ENTRY_CHARS} characters, none of them NUL");
             return Err(self.wrong(name, message));
         }
         Ok(Some(texts))
@@ -232,6 +240,17 @@ impl Fields {
     fn name(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
+}
+
+/// A whole number, also where it is written with a point: to JSON 5.0 is 5.
+fn whole(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "the bounds are within an i64's, and there is no fraction")]
+    let plain = |number: f64| (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64);
+    value.as_i64().or_else(|| value.as_f64().and_then(plain))
+}
+
+fn is_short(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= most && !text.contains('\0')
 }
 
 #[cfg(test)]

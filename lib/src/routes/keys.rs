@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments, stats::Query};
+use super::{Fields, caller, fields, no_such_path, reply, segments, stats::Query};
 use crate::{
     access::{ApiKey, Caller, PresentedKey, Standing},
     clock,
@@ -27,7 +27,7 @@ const GRACE: i32 = 3_600;
 const LONGEST_GRACE: i32 = 2_592_000;
 
 pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
-    let caller = caller(cx, request.headers()).await?;
+    let caller = caller(cx, &request).await?;
     let method = request.method().clone();
     let uri = request.uri().clone();
     match (method, segments(&uri).as_slice()) {
@@ -39,7 +39,6 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::DELETE, ["api", "keys", id]) => revoke(cx, &caller, &named(id)).await,
         (Method::POST, ["api", "keys", "me", "rotate"]) => succeed(cx, &caller, fields(request).await?).await,
         (Method::POST, ["api", "keys", id, "rotate"]) => rotate(cx, &caller, &named(id), fields(request).await?).await,
-        (_, ["api", "keys"] | ["api", "keys", _] | ["api", "keys", _, "rotate"]) => Err(no_such_method()),
         _ => Err(no_such_path()),
     }
 }

@@ -5,6 +5,7 @@ mod cors;
 mod credential;
 mod fields;
 mod keys;
+mod openapi;
 mod origin;
 mod proxy;
 mod reply;
@@ -13,7 +14,12 @@ mod stats;
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Uri, header::CONTENT_ENCODING};
+use http::{
+    HeaderMap, Uri,
+    header::{ALLOW, CONTENT_ENCODING},
+};
+
+use percent_encoding::percent_decode_str;
 
 use crate::{
     access::{Caller, PresentedKey},
@@ -26,7 +32,7 @@ use crate::{
     protocol::presented_keys,
 };
 
-use fields::Fields;
+use fields::{Fields, TEXT_CHARS};
 
 /// The largest body of a management call.
 const MANAGEMENT_BODY: usize = 1 << 20;
@@ -80,6 +86,7 @@ impl Router {
             };
         }
         let Visit { id, from, background } = visit;
+        let uri = request.uri().clone();
         let answered = match gateway {
             Ok(gateway) => {
                 let cx = Context { gateway: Arc::clone(gateway), background, from };
@@ -96,7 +103,11 @@ impl Router {
         };
         let response = answered.unwrap_or_else(|error| {
             reply::log(&id, &error);
-            reply::refusal(&error)
+            let mut refusal = reply::refusal(&error);
+            if let Some(methods) = openapi::allowed(&uri).filter(|_| error.kind == Kind::MethodNotAllowed) {
+                refusal.headers_mut().insert(ALLOW, methods);
+            }
+            refusal
         });
         reply::finish(response, &id)
     }
@@ -122,8 +133,15 @@ fn segments(uri: &Uri) -> Vec<&str> {
     uri.path().trim_start_matches('/').split('/').collect()
 }
 
-/// Who calls the management API. Asked of the database each time, so a revoked key is out at once.
-async fn caller(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
+/// Who calls the management API, by a path, a method and parameters that it has.
+async fn caller(cx: &Context, request: &Request) -> Result<Caller> {
+    let caller = holder(cx, request.headers()).await?;
+    openapi::must_list(request.method(), request.uri())?;
+    Ok(caller)
+}
+
+/// Whose token it is. Asked of the database each time, so a revoked key is out at once.
+async fn holder(cx: &Context, headers: &HeaderMap) -> Result<Caller> {
     let presented_keys = presented_keys(headers, None);
     if presented_keys.is_empty() {
         let how = "send the admin token or an API key as `Authorization: Bearer …`";
@@ -158,8 +176,14 @@ fn no_such_path() -> Error {
     Error::new(Kind::NotFound, "there is nothing at this path")
 }
 
-fn no_such_method() -> Error {
-    Error::new(Kind::MethodNotAllowed, "this path does not take this method")
+/// A name within a path, its percent-encoding undone.
+fn name_in_path(segment: &str) -> Result<String> {
+    let name = percent_decode_str(segment).decode_utf8().map_err(|_| no_such_path())?;
+    if name.trim().is_empty() || name.contains('\0') || name.chars().count() > TEXT_CHARS {
+        Err(no_such_path())
+    } else {
+        Ok(name.into_owned())
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Fields, caller, fields, no_such_method, no_such_path, reply, segments};
+use super::{Fields, caller, fields, name_in_path, no_such_path, reply, segments};
 use crate::{
     access::Caller,
     clock,
@@ -23,7 +23,7 @@ const LONGEST_SECONDS: i32 = 30 * 24 * 60 * 60;
 const MOST: i32 = 1_000_000;
 
 pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
-    let caller = caller(cx, request.headers()).await?;
+    let caller = caller(cx, &request).await?;
     let method = request.method().clone();
     let uri = request.uri().clone();
     match (method, segments(&uri).as_slice()) {
@@ -32,7 +32,6 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::PUT, ["api", "routing", pool, provider]) => {
             set(cx, &caller, (pool, provider), fields(request).await?).await
         }
-        (_, ["api", "routing"] | ["api", "routing", "preview"] | ["api", "routing", _, _]) => Err(no_such_method()),
         _ => Err(no_such_path()),
     }
 }
@@ -48,11 +47,12 @@ async fn list(cx: &Context, caller: &Caller) -> Result<Response> {
 /// Replaces a policy; a field that is not given has its default.
 async fn set(cx: &Context, caller: &Caller, (pool, provider): (&str, &str), body: Fields) -> Result<Response> {
     caller.may_manage()?;
+    let pool = name_in_path(pool)?;
     let provider = Provider::parse(provider)
         .ok_or_else(|| Error::new(Kind::NotFound, format!("there is no provider {provider}")))?;
     let policy = read(body)?;
-    cx.gateway.store.set_policy(pool, provider, &policy, caller.name()).await?;
-    reply::ok(&view(pool, provider, &policy))
+    cx.gateway.store.set_policy(&pool, provider, &policy, caller.name()).await?;
+    reply::ok(&view(&pool, provider, &policy))
 }
 
 fn view(pool: &str, provider: Provider, policy: &Policy) -> Value {

@@ -18,7 +18,7 @@ mod summary;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::{caller, fields, no_such_method, no_such_path, reply, segments};
+use super::{caller, fields, no_such_path, openapi, reply, segments};
 use crate::{
     error::Result,
     gateway::Context,
@@ -32,10 +32,11 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
     let method = request.method().clone();
     let uri = request.uri().clone();
     let segments = segments(&uri);
-    if segments == ["api", "health"] {
-        return if method == Method::GET { health(cx).await } else { Err(no_such_method()) };
+    if let ["api", open @ ("health" | "openapi.json")] = segments.as_slice() {
+        openapi::must_list(&method, &uri)?;
+        return if *open == "health" { health(cx).await } else { Ok(openapi::answer()) };
     }
-    let caller = caller(cx, request.headers()).await?;
+    let caller = caller(cx, &request).await?;
     let query = Query::of(&uri);
     match (method, segments.as_slice()) {
         (Method::GET, ["api", "stats", "summary"]) => summary::answer(cx, &caller, &query).await,
@@ -56,11 +57,6 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::DELETE, ["api", "stats", "prices", provider, model]) => {
             prices::unset(cx, &caller, (provider, model)).await
         }
-        (_, ["api", "stats", "summary" | "series" | "accounts" | "keys" | "models" | "requests" | "live"]) => {
-            Err(no_such_method())
-        }
-        (_, ["api", "stats", "export.csv" | "metrics" | "audit" | "prices"]) => Err(no_such_method()),
-        (_, ["api", "stats", "requests", _] | ["api", "stats", "prices", _, _]) => Err(no_such_method()),
         _ => Err(no_such_path()),
     }
 }

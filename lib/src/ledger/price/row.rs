@@ -59,6 +59,39 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
+/// The columns of a row that hold a rate.
+pub const RATES: [&str; 29] = [
+    "input",
+    "output",
+    "cache_write_5m",
+    "cache_write_1h",
+    "cache_read",
+    "long_input",
+    "long_output",
+    "long_cache_write_5m",
+    "long_cache_write_1h",
+    "long_cache_read",
+    "audio_input",
+    "audio_cache_read",
+    "image_input",
+    "video_input",
+    "audio_output",
+    "image_output",
+    "video_output",
+    "batch_input",
+    "batch_output",
+    "batch_cache_read",
+    "flex_input",
+    "flex_output",
+    "flex_cache_read",
+    "priority_input",
+    "priority_output",
+    "priority_cache_read",
+    "us_multiplier",
+    "fast_multiplier",
+    "web_search_each",
+];
+
 /// The prices of one model, in dollars per million tokens unless said otherwise. An absent price of tokens is unknown,
 /// not zero. Columns that no price depends on are not read.
 #[derive(Debug, Clone, Deserialize)]

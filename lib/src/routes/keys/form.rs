@@ -99,9 +99,6 @@ fn window(place: usize, given: &mut Fields) -> Result<Vec<Limit>> {
     let hours = given.integer("hours", 1..=LONGEST_WINDOW_HOURS)?;
     let hours = given.required("hours", hours)?;
     let models = given.globs("models")?.unwrap_or_default();
-    if models.iter().any(|glob| glob.contains(['[', ']', '{', '}', '\\'])) {
-        return Err(given.wrong("models", "may have `*` and `?`, and no other signs: write one entry for each"));
-    }
     let mut limits = Vec::new();
     for (name, measure) in OF_A_WINDOW {
         if let Some(Some(value)) = amount(given, name, measure)? {

@@ -52,7 +52,7 @@ const COLUMNS: [&str; 20] = [
 const FIGURES: [&str; 5] = ["cost_usd", "estimated", "unpriced", "first_token_ms", "duration_ms"];
 
 pub(super) async fn answer(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> {
-    let (filter, only) = which(query, caller, &[])?;
+    let (filter, only) = which(query, caller)?;
     // The first page comes before the answer's head, so that what is wrong has a status.
     let first = cx.gateway.store.requests(&filter, &only, None, PAGE).await?;
     let (pages, body) = mpsc::channel(1);

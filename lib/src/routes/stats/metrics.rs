@@ -18,8 +18,6 @@ use crate::{
 
 use text::{Kind, Text};
 
-const STATES: [State; 5] = [State::Ready, State::Cooling, State::Exhausted, State::NeedsAuth, State::Paused];
-
 pub(super) async fn answer(cx: &Context, caller: &Caller) -> Result<Response> {
     caller.may_view()?;
     let now = clock::now();
@@ -120,7 +118,7 @@ fn states(text: &mut Text, accounts: &[Account], now: jiff::Timestamp) {
     }
     text.family("llm_gateway_account_state", Kind::Gauge, "1 for the state that an account is in, 0 for the others.");
     for account in accounts {
-        for state in STATES {
+        for state in State::ALL {
             let labels = [
                 ("account", account.id.as_str()),
                 ("name", &account.name),

@@ -2,7 +2,8 @@
 //!
 //! Filters of every statistic: `provider`, `account`, `key`, `model`, `pool`, `status`, and `label.NAME` (a label of the key). They are
 //! compared whole, but for a `model` that ends with `*`: `claude-*` is every model that begins so. `from` (24 hours ago)
-//! and `to` (now) bound the time, `from` included and `to` not. A parameter that is not known is refused, never passed over.
+//! and `to` (now) bound the time, `from` included and `to` not. Which parameters a path takes is in
+//! `openapi.json`; others are refused, never passed over.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,6 @@ const LONGEST: i64 = 3_660;
 /// Labels in one filter; a key has no more.
 const MOST_LABELS: usize = 8;
 const LABEL: &str = "label.";
-const FILTERS: [&str; 6] = ["provider", "account", "key", "model", "pool", "status"];
 
 /// The parameters of a request.
 pub(in crate::routes) struct Query(BTreeMap<String, String>);
@@ -32,7 +32,7 @@ pub(in crate::routes) struct Query(BTreeMap<String, String>);
 impl Query {
     pub(in crate::routes) fn of(uri: &Uri) -> Self {
         let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        Self(pairs.into_owned().filter(|(_, value)| !value.is_empty() && !value.contains('\0')).collect())
+        Self(pairs.into_owned().collect())
     }
 
     pub(in crate::routes) fn text(&self, name: &str) -> Option<String> {
@@ -59,25 +59,12 @@ impl Query {
         page.last().filter(|_| full).map(cursor)
     }
 
-    /// Refuses every parameter that is neither a filter nor one of these.
-    pub(super) fn knows(&self, names: &[&str]) -> Result<()> {
-        self.must_be(|name| FILTERS.contains(&name) || names.contains(&name) || name.starts_with(LABEL))
-    }
-
-    /// Refuses every parameter that is not one of these.
-    pub(super) fn knows_only(&self, names: &[&str]) -> Result<()> {
-        self.must_be(|name| names.contains(&name))
-    }
-
-    fn must_be(&self, known: impl Fn(&str) -> bool) -> Result<()> {
-        match self.0.keys().find(|name| !known(name)) {
-            Some(name) => Err(Error::invalid(name.clone(), "there is no such parameter")),
-            None => Ok(()),
-        }
-    }
-
     /// One of the words that `parse` knows.
-    pub(super) fn word<T>(&self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    pub(in crate::routes) fn word<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>> {
         let read =
             |text: &String| parse(text).ok_or_else(|| Error::invalid(name, format!("{text} is not one of its words")));
         self.0.get(name).map(read).transpose()

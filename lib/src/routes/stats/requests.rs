@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(super) async fn page(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> {
-    let (filter, only) = which(query, caller, &["limit", "cursor"])?;
+    let (filter, only) = which(query, caller)?;
     let limit = query.limit()?;
     let after = query.text("cursor").map(|cursor| read_cursor(&cursor)).transpose()?;
     let rows = cx.gateway.store.requests(&filter, &only, after.as_ref(), limit).await?;
@@ -39,9 +39,8 @@ pub(super) async fn one(cx: &Context, caller: &Caller, id: &str) -> Result<Respo
     }
 }
 
-/// Which rows of the ledger are meant; `more` are the parameters that the path has besides.
-pub(super) fn which(query: &Query, caller: &Caller, more: &[&str]) -> Result<(Filter, Only)> {
-    query.knows(&[&["from", "to", "session", "mark"], more].concat())?;
+/// Which rows of the ledger are meant.
+pub(super) fn which(query: &Query, caller: &Caller) -> Result<(Filter, Only)> {
     let filter = query.filter(caller)?;
     let mark = query.text("mark");
     if mark.as_deref().is_some_and(|mark| !["estimated", "unpriced"].contains(&mark)) {

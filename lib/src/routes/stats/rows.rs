@@ -21,7 +21,6 @@ use crate::{
 const DEEPEST: i64 = 100_000;
 
 pub(super) async fn answer(cx: &Context, caller: &Caller, query: &Query, group: &GroupBy) -> Result<Response> {
-    query.knows(&["from", "to", "sort", "limit", "cursor"])?;
     let filter = query.filter(caller)?;
     let span = query.span()?;
     let sort = query.word("sort", Sort::parse)?.unwrap_or(Sort::Requests);

@@ -28,7 +28,6 @@ const GROUPS: i64 = 8;
 const MOST_GROUPS: i64 = 20;
 
 pub(super) async fn answer(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> {
-    query.knows(&["from", "to", "metric", "step", "group_by", "groups"])?;
     let filter = query.filter(caller)?;
     let span = query.span()?;
     let metric = query.word("metric", Metric::parse)?.unwrap_or(Metric::Sum("f.requests"));

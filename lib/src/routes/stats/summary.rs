@@ -23,7 +23,6 @@ use crate::{
 const MANY: u64 = 100_000;
 
 pub(super) async fn answer(cx: &Context, caller: &Caller, query: &Query) -> Result<Response> {
-    query.knows(&["from", "to"])?;
     let filter = query.filter(caller)?;
     let (from, to) = query.span()?;
     let before = from.checked_sub(to.duration_since(from)).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -2,7 +2,9 @@
 
 mod accounts;
 mod audit;
+mod document;
 mod keys;
+mod matrix;
 mod roles;
 mod secrets;
 mod setup;

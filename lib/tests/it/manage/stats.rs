@@ -220,10 +220,10 @@ async fn a_price_of_the_operators_own_is_charged_from_then_on() {
     app.instance.manage(Method::DELETE, path, None).await;
     assert_eq!(cost().await.0, built_in);
     for (body, param) in [
-        (json!({ "inptu": 7 }), "inptu"),
-        (json!({ "kind": "chat", "status": "current", "input": "seven" }), "body"),
-        (json!({ "kind": "chat", "status": "current", "input": -1 }), "body"),
-        (json!({}), "body"),
+        (json!({ "kind": "chat", "status": "current", "inptu": 7 }), "inptu"),
+        (json!({ "kind": "chat", "status": "current", "input": "seven" }), "input"),
+        (json!({ "kind": "chat", "status": "current", "input": -1 }), "input"),
+        (json!({}), "kind"),
     ] {
         let answer = app.instance.operator(Method::PUT, path, Some(body)).await;
         refused(answer, StatusCode::BAD_REQUEST, "invalid_request", Some(param)).await;
