@@ -9,6 +9,7 @@ drop index leases_expires_at_idx;
 --   request, revision (of the settings), key (id), pool, family, tokens (estimated), draft, session,
 --   accounts (ids, best first; null: the caller brings a login of its own) and, where the policy has affinity, session_seconds and session_in_flight,
 --   unsuited (where the list is only the best of many: accounts of the pool that must not serve it);
+--   pinned: no other account can serve it, so its session moves for good;
 --   secret_ends, where the caller's secret was replaced and works for a while yet;
 --   minutes, where Redis counts them: {"counted": {account (it counts on this one), full (on these it cannot), limited (what
 --   `key_refusal` would say)}}, or "away", when Redis is and they are counted here
@@ -153,6 +154,9 @@ begin
                 affinity := case
                     when bound.id is null then 'new' when bound.id = candidate.id then 'kept' else 'moved'
                 end;
+                if (item->>'pinned')::boolean then
+                    delete from sessions where session = item->>'session' and account_id <> candidate.id;
+                end if;
                 perform bind(item->>'session', candidate.id, life);
             end if;
             if not here then

@@ -60,11 +60,14 @@ impl Call {
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
-    /// By path; `/v1/models` belongs to both, so there the key's place decides.
+    /// By path; some belong to both, so there the key's place decides.
     pub(crate) fn dialect(&self) -> Dialect {
         let path = self.path();
-        let google_version = ["/v1beta/", "/v1alpha/", "/v1internal"].iter().any(|version| path.starts_with(version));
-        let google_call = path.starts_with("/v1/models") && (path.contains(':') || self.has_google_key());
+        let googles = ["/v1beta/", "/v1alpha/", "/v1internal", "/upload/", "/v1/cachedContents"];
+        let google_version = googles.iter().any(|it| path.starts_with(it));
+        let shared = ["/v1/models", "/v1/files", "/v1/batches"].iter().any(|it| path.starts_with(it));
+        let verb = path.starts_with("/v1/models") && path.contains(':');
+        let google_call = verb || shared && self.has_google_key();
         if google_version || google_call { Dialect::Gemini } else { Dialect::Anthropic }
     }
 

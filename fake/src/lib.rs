@@ -36,6 +36,7 @@ mod schema;
 mod script;
 mod seen;
 mod server;
+mod shelf;
 mod state;
 mod ticket;
 mod turn;

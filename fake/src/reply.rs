@@ -15,13 +15,18 @@ use crate::{
     figures::Figures,
     gemini,
     play::{Reply, Step},
+    scene::Failure,
     script::{Answer, Body, Chunk, Encoding, End, Lifelike, STAMP},
+    shelf::Shelf,
 };
 
 /// The reply to `call`, as `answer` says.
-pub(crate) fn reply(call: &Call, answer: &Answer) -> Reply {
+pub(crate) fn reply(call: &Call, answer: &Answer, shelf: &Shelf) -> Reply {
     let mut reply = match &answer.body {
-        Body::Lifelike(bent) => lifelike(call, bent),
+        Body::Lifelike(bent) => match shelf.answer(call) {
+            Some(scene) => scene.bent(bent, overloaded(call)),
+            None => lifelike(call, bent),
+        },
         body => scripted(call, body, answer.status),
     };
     if answer.status != 200 {
@@ -59,9 +64,17 @@ fn status(code: u16) -> StatusCode {
 }
 
 fn lifelike(call: &Call, bent: &Lifelike) -> Reply {
+    let scene = match call.dialect() {
+        Dialect::Anthropic => anthropic::answer(call, bent),
+        Dialect::Gemini => gemini::answer(call, bent),
+    };
+    scene.bent(bent, overloaded(call))
+}
+
+fn overloaded(call: &Call) -> Failure {
     match call.dialect() {
-        Dialect::Anthropic => anthropic::answer(call, bent).bent(bent, anthropic::overloaded(call)),
-        Dialect::Gemini => gemini::answer(call, bent).bent(bent, gemini::overloaded()),
+        Dialect::Anthropic => anthropic::overloaded(call),
+        Dialect::Gemini => gemini::overloaded(),
     }
 }
 

@@ -81,7 +81,7 @@ async fn answer(
             return Err(BrokenOff);
         }
     }
-    let reply = reply(&call, &answer);
+    let reply = reply(&call, &answer, &state.shelf);
     ticket.answered(reply.status.as_u16());
     let mut response = Response::new(Either::Left(Playing::new(reply.steps, ticket)));
     *response.status_mut() = reply.status;

@@ -11,6 +11,7 @@ use crate::{
     call::Call,
     script::{Answer, Script},
     seen::{Answered, Memory, Seen, Stats},
+    shelf::Shelf,
     ticket::{Course, Ticket},
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct State {
     /// Counts only, and keeps no request.
     quiet: bool,
     books: Mutex<Books>,
+    /// What lives on accounts; it outlasts a `clear`, as the accounts do.
+    pub(crate) shelf: Shelf,
     changed: Notify,
     releases: Semaphore,
 }
@@ -34,7 +37,8 @@ struct Books {
 impl State {
     pub(crate) fn new(quiet: bool) -> Self {
         let (books, changed, releases) = (Mutex::default(), Notify::new(), Semaphore::new(0));
-        Self { started: Instant::now(), quiet, books, changed, releases }
+        let shelf = Shelf::default();
+        Self { started: Instant::now(), quiet, books, shelf, changed, releases }
     }
 
     /// A panic elsewhere leaves the books usable: each change is complete before anything can panic.

@@ -42,6 +42,8 @@ pub struct Config {
     pub ledger_retention_days: Option<i32>,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
     pub passthrough_paths: GlobSet,
+    /// `PUBLIC_URL`, else what Vercel says of the deployment: the gateway's own address, without a slash at its end.
+    pub public_url: Option<String>,
     /// `CORS_ORIGINS`: the pages that may call models from a browser, `*` for any; none.
     pub cors_origins: Vec<String>,
     /// `TRUSTED_PROXIES`: one's own proxies, whose word on a client's address is taken; none.
@@ -178,6 +180,7 @@ impl Config {
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
+            public_url: public_url(env)?,
             cors_origins: origins("CORS_ORIGINS", env.first(&["CORS_ORIGINS"]).unwrap_or_default())?,
             trusted_proxies: networks("TRUSTED_PROXIES", env.first(&["TRUSTED_PROXIES"]).unwrap_or_default())?,
             allow_insecure_upstreams: env.first(&["ALLOW_INSECURE_UPSTREAMS"]) == Some("1"),
@@ -278,6 +281,21 @@ fn checked_admin_token(token: Secret) -> Result<Secret> {
     Ok(token)
 }
 
+/// Where callers reach the gateway, as far as whoever runs it has said so.
+fn public_url(env: &Environment) -> Result<Option<String>> {
+    if let Some(text) = env.first(&["PUBLIC_URL"]) {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let plain = url.filter(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty());
+        let url = plain.ok_or_else(|| unset("PUBLIC_URL is not an http:// or https:// address"))?;
+        return Ok(Some(url.as_str().trim_end_matches('/').to_owned()));
+    }
+    let names: &[&str] = match env.first(&["VERCEL_ENV"]) {
+        Some("production") => &["VERCEL_PROJECT_PRODUCTION_URL", "VERCEL_URL"],
+        _ => &["VERCEL_URL"],
+    };
+    Ok(env.first(&["VERCEL"]).and(env.first(names)).map(|host| format!("https://{host}")))
+}
+
 fn globs(name: &str, list: &str) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for glob in listed(list) {
@@ -310,84 +328,4 @@ fn unset(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "b3BlbiBzZXNhbWUgb3BlbiBzZXNhbWUgMTIzNDU2Nzg=";
-
-    fn complete() -> Environment {
-        Environment::from([
-            ("DATABASE_URL", "postgres://db/gateway".to_owned()),
-            ("ADMIN_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
-            ("ENCRYPTION_KEY", KEY.to_owned()),
-        ])
-    }
-
-    fn refused(change: (&str, &str)) -> String {
-        let mut env = complete();
-        env.set(change.0, change.1);
-        Config::read(&env).unwrap_err().message.into_owned()
-    }
-
-    #[test]
-    fn what_is_missing_is_all_named_at_once() {
-        let message = Config::read(&Environment::from([])).unwrap_err().message;
-        for name in ["DATABASE_URL", "ADMIN_TOKEN", "ENCRYPTION_KEY"] {
-            assert!(message.contains(name), "{message}");
-        }
-    }
-
-    #[test]
-    fn bad_values_are_refused_by_name() {
-        assert!(refused(("DATABASE_URL", "postgresql://user:password@host/database")).starts_with("DATABASE_URL"));
-        assert!(refused(("ADMIN_TOKEN", "short")).starts_with("ADMIN_TOKEN"));
-        assert!(refused(("ADMIN_TOKEN", &"x".repeat(40))).starts_with("ADMIN_TOKEN"));
-        for sample in [
-            "your-admin-token-0123456789abcdefgh",
-            "CHANGE-ME-0123456789abcdefghijklmn",
-            "<openssl rand -hex 32 | 0123456>",
-        ] {
-            assert!(refused(("ADMIN_TOKEN", sample)).starts_with("ADMIN_TOKEN"), "{sample}");
-        }
-        assert!(refused(("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).contains("sample"));
-        assert!(refused(("ENCRYPTION_KEY", "dG9vIHNob3J0")).contains("32 bytes"));
-        assert!(refused(("MAX_BODY_BYTES", "many")).starts_with("MAX_BODY_BYTES"));
-        for wrong in ["chat.example.com", "https://chat.example.com/", "https://a.example,null", "HTTPS://A.EXAMPLE"] {
-            assert!(refused(("CORS_ORIGINS", wrong)).starts_with("CORS_ORIGINS"), "{wrong}");
-        }
-        assert!(refused(("TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.1/8")).starts_with("TRUSTED_PROXIES"));
-        for days in ["soon", "-1", "36501"] {
-            assert!(refused(("LEDGER_RETENTION_DAYS", days)).starts_with("LEDGER_RETENTION_DAYS"));
-        }
-        assert!(refused(("PASSTHROUGH_PATHS", "/v1/[")).starts_with("PASSTHROUGH_PATHS"));
-        for url in ["not a url", "http://token.example.com", "file:///etc/passwd"] {
-            for name in ["GEMINI_OAUTH_TOKEN_URL", "ANTHROPIC_UPSTREAM", "GEMINI_UPSTREAM", "CODE_ASSIST_UPSTREAM"] {
-                assert!(refused((name, url)).starts_with(name), "{name} {url}");
-            }
-        }
-        assert!(refused(("GEMINI_UPSTREAM", "https://api.example.com/?key=x")).starts_with("GEMINI_UPSTREAM"));
-    }
-
-    #[test]
-    fn an_empty_value_is_none() {
-        let mut env = complete();
-        env.set("DATABASE_URL", "");
-        env.set("POSTGRES_URL", "postgres://other/gateway");
-        assert_eq!(Config::read(&env).unwrap().database_url.expose(), "postgres://other/gateway");
-    }
-
-    #[test]
-    fn the_defaults_hold() {
-        let config = Config::read(&complete()).unwrap();
-        assert_eq!(config.max_body_bytes, 33_554_432);
-        assert_eq!(config.ledger_retention_days, Some(90));
-        assert_eq!(config.migration_url, config.database_url);
-        assert!(!config.allow_insecure_upstreams);
-        assert_eq!(config.anthropic_oauth.token_url.as_str(), "https://platform.claude.com/v1/oauth/token");
-        assert_eq!(config.gemini_oauth.token_url.as_str(), "https://oauth2.googleapis.com/token");
-        assert_eq!(config.gemini_oauth.id, None);
-        assert_eq!(config.upstreams.anthropic.as_str(), "https://api.anthropic.com/");
-        assert_eq!(config.upstreams.gemini.as_str(), "https://generativelanguage.googleapis.com/");
-        assert_eq!(config.upstreams.code_assist.as_str(), "https://cloudcode-pa.googleapis.com/");
-    }
-}
+mod tests;

@@ -5,8 +5,9 @@ import { after, before, test } from "node:test";
 
 import { furnish, furnishWithLogin, ledger, settings, startFake, startLocal } from "./support/gateway.mjs";
 import * as journeys from "./support/journeys.mjs";
-import { debugPrograms } from "./support/programs.mjs";
+import { debugPrograms, eventually } from "./support/programs.mjs";
 import { eventsOf, streamedMessage } from "./support/streams.mjs";
+import * as things from "./support/things.mjs";
 
 let programs;
 let fake;
@@ -88,6 +89,22 @@ ownLogin("Claude Code with its own key", journeys.claudeWithItsOwnLogin,
   { ANTHROPIC_API_KEY: "sk-ant-api03-own" }, ["x-api-key", "sk-ant-api03-own"]);
 ownLogin("Gemini CLI with its own key", journeys.geminiWithItsOwnLogin,
   { GEMINI_API_KEY: "AIza-own" }, ["x-goog-api-key", "AIza-own"]);
+
+for (const [name, walk] of [
+  ["Anthropic's SDK and what lives on an account", things.anthropicThings],
+  ["Google's SDK and what lives on an account", things.geminiThings],
+]) {
+  test(name, async (t) => {
+    const gateway = await startLocal(programs);
+    t.after(() => gateway.stop());
+    const ours = await furnish(gateway, fake);
+    const { key: theirs } = await gateway.api("POST", "/api/keys", { name: "another team", role: "member" });
+    const batch = await walk(gateway, [ours, theirs]);
+    const booked = async () => (await ledger(gateway, 10)).find((row) => row.id.includes(batch.replace("/", "_")));
+    const row = await eventually(`the row of ${batch}`, booked);
+    assert.ok(row.tokens.output > 0 && row.cost_usd > 0, JSON.stringify(row));
+  });
+}
 
 test("a spent budget reaches the person at once, in words", async (t) => {
   const gateway = await startLocal(programs);

@@ -78,6 +78,13 @@ impl<'a> Ranking<'a> {
         self.usable.is_empty()
     }
 
+    /// Puts this account before all others, where it may be tried.
+    pub fn prefer(&mut self, id: &AccountId) {
+        for (place, _) in self.usable.iter_mut().filter(|(_, account)| account.id == *id) {
+            (place.later, place.tier) = (false, i32::MIN);
+        }
+    }
+
     /// Takes so many of the best that are left, best first.
     pub fn take(&mut self, count: usize) -> Vec<&'a Account> {
         if count > 0 && count < self.usable.len() {

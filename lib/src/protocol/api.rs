@@ -39,6 +39,9 @@ mod tests {
             (Operation::CountTokens, true),
             (Operation::Embed, false),
             (Operation::Models, false),
+            (Operation::Files, false),
+            (Operation::Batches, false),
+            (Operation::Caches, false),
             (Operation::Other, false),
         ] {
             assert_eq!(Api::CodeAssist.serves(Api::Gemini, operation, model), wrapped, "{operation:?}");

@@ -4,7 +4,7 @@ use globset::GlobSet;
 use http::{HeaderMap, Method, Uri};
 use url::form_urlencoded;
 
-use super::{Api, Form, Operation, Protocol, Provider, gemini::code_assist, path};
+use super::{Api, Form, Operation, Protocol, Provider, gemini::code_assist, path, thing, thing::Act};
 use crate::error::{Error, Kind, Result};
 
 /// A request as its first line tells it; the body may say more ([`super::Demand`]).
@@ -22,6 +22,8 @@ pub struct Call {
     pub form: Form,
     /// The model, where the path names it. A tuned model keeps its `tunedModels/`.
     pub model: Option<String>,
+    /// What is done with things that live on an account.
+    pub act: Option<Act>,
 }
 
 impl Protocol {
@@ -74,16 +76,23 @@ impl Call {
             Provider::Gemini if path.starts_with("/v1internal") => Api::CodeAssist,
             Provider::Gemini => Api::Gemini,
         };
-        let known = match api {
-            Api::Anthropic => anthropic(&segments),
-            Api::Gemini => gemini(&segments),
-            Api::CodeAssist => {
+        let act = thing::place(provider, method, &segments, uri.query());
+        let known = match (api, &act) {
+            (_, Some(Some(act))) => {
+                let (method, operation) = (method.clone(), act.operation());
+                Some(Known { method, operation, model: named_model(&segments) })
+            }
+            // A place of things that does not take this method.
+            (_, Some(None)) => return Err(no_such_method(&path, method)),
+            (Api::Anthropic, None) => anthropic(&segments),
+            (Api::Gemini, None) => gemini(&segments),
+            (Api::CodeAssist, None) => {
                 code_assist::method(&segments).map(|(method, operation)| Known { method, operation, model: None })
             }
         };
         let (operation, model) = match known {
             Some(known) if known.method == method => (known.operation, known.model),
-            Some(_) => return Err(Error::new(Kind::MethodNotAllowed, format!("{path} does not take {method}"))),
+            Some(_) => return Err(no_such_method(&path, method)),
             None if manages_accounts(&segments) => {
                 return Err(Error::new(Kind::NotFound, "this gateway does not forward the management of accounts"));
             }
@@ -91,9 +100,22 @@ impl Call {
             None => return Err(Error::new(Kind::NotFound, format!("{path} is not supported by this gateway yet"))),
         };
         let streams = path.ends_with(":streamGenerateContent");
-        let form = if provider == Provider::Gemini { gemini_form(streams, uri.query())? } else { Form::Json };
-        Ok(Self { protocol, provider, api, operation, form, model })
+        let act = act.flatten();
+        let form = match (provider, &act) {
+            // A file's own bytes.
+            (Provider::Anthropic, _) | (_, Some(Act::Fetch(_))) => Form::Json,
+            (Provider::Gemini, None) => gemini_form(streams, uri.query())?,
+            (Provider::Gemini, Some(_)) => match gemini_form(streams, uri.query())? {
+                Form::Json => Form::Json,
+                _ => return Err(Error::invalid("alt", "must be json")),
+            },
+        };
+        Ok(Self { protocol, provider, api, operation, form, model, act })
     }
+}
+
+fn no_such_method(path: &str, method: &Method) -> Error {
+    Error::new(Kind::MethodNotAllowed, format!("{path} does not take {method}"))
 }
 
 /// A path that is served.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Api, Call, Form, Operation, Protocol, Provider, anthropic, gemini,
     session::{Session, Traces},
+    thing::{Act, Kind as ThingKind, Names, Thing},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -40,6 +41,14 @@ pub struct Demand {
     pub tool_loop: bool,
     /// True when the history holds thinking, which another organization's account would not see.
     pub has_thinking: bool,
+    /// What is done with things that live on an account.
+    pub act: Option<Act>,
+    /// Things that the body names.
+    pub names: Vec<Thing>,
+    /// True when the answer may tell of things that it has made, because code may run.
+    pub runs_code: bool,
+    /// The models that the body asks for where there may be several: those of a batch's requests, or a cached content's.
+    pub models: Vec<String>,
 }
 
 /// What a dialect finds in a body.
@@ -52,6 +61,9 @@ pub(super) struct Reading {
     pub(super) traces: Traces,
     pub(super) tool_loop: bool,
     pub(super) has_thinking: bool,
+    pub(super) names: Names,
+    pub(super) runs_code: bool,
+    pub(super) models: Vec<String>,
     /// Bytes of images, documents and signatures, which count for far fewer tokens than text of that length.
     pub(super) blobs: usize,
 }
@@ -68,16 +80,23 @@ impl Demand {
             Api::Gemini => gemini::read,
             Api::CodeAssist => gemini::code_assist::read,
         };
-        let reading = match call.operation {
-            Operation::Models => Reading::default(),
+        let reading = match (call.operation, &call.act) {
+            (Operation::Batches, Some(Act::Make(ThingKind::Batch))) if call.provider == Provider::Anthropic => {
+                anthropic::read_batch(body)?
+            }
+            (_, Some(Act::Make(ThingKind::Cache))) => gemini::read_cache(body)?,
+            (_, Some(Act::Make(ThingKind::Batch))) => read(body)?,
+            // Bytes of a file, or nothing.
+            (_, Some(_)) | (Operation::Models, None) => Reading::default(),
             // The project in it is not the caller's to choose, so it has to be found.
-            Operation::Other if call.api == Api::CodeAssist => read(body)?,
+            (Operation::Other, None) if call.api == Api::CodeAssist => read(body)?,
             // Another path's body may be anything; what can be found in it is a help, not a duty.
-            Operation::Other => read(body).unwrap_or_default(),
-            Operation::Generate | Operation::CountTokens | Operation::Embed => read(body)?,
+            (Operation::Other, None) => read(body).unwrap_or_default(),
+            (_, None) => read(body)?,
         };
         let model = call.model.or(reading.model);
-        if model.is_none() && !matches!(call.operation, Operation::Models | Operation::Other) {
+        let needs_model = matches!(call.operation, Operation::Generate | Operation::CountTokens | Operation::Embed);
+        if model.is_none() && needs_model {
             return Err(Error::invalid("model", "is required, as a string"));
         }
         let streams = call.provider == Provider::Anthropic && call.operation == Operation::Generate && reading.stream;
@@ -89,12 +108,23 @@ impl Demand {
             form: if streams { Form::Sse } else { call.form },
             model,
             model_span: reading.model_span,
-            session: Session::of(headers, &reading.traces),
+            // Where such a call goes, its things decide and not its conversation.
+            session: call.act.is_none().then(|| Session::of(headers, &reading.traces)).flatten(),
             max_output: reading.max_output,
-            input_estimate: estimate(body.len(), reading.blobs),
+            input_estimate: if call.act.is_some() { 0 } else { estimate(body.len(), reading.blobs) },
             tool_loop: reading.tool_loop,
             has_thinking: reading.has_thinking,
+            act: call.act,
+            names: reading.names.into_vec(),
+            runs_code: reading.runs_code,
+            models: reading.models,
         })
+    }
+
+    /// Whether every model that is asked for may be called.
+    pub(crate) fn may_be_called_with(&self, may: impl Fn(Option<&str>) -> Result<()>) -> Result<()> {
+        may(self.model.as_deref())?;
+        self.models.iter().try_for_each(|model| may(Some(model)))
     }
 
     /// The family of the model asked for; `None` when none is.

@@ -17,6 +17,7 @@ mod reason;
 mod reported;
 mod session;
 mod sse;
+mod thing;
 mod usage;
 
 mod anthropic;
@@ -50,6 +51,8 @@ pub use own_login::{IsOurs, to_owner};
 pub(crate) use reason::reason;
 pub use reported::ReportedLimit;
 pub use session::Session;
+pub use thing::{Act, Kind as ThingKind, Thing};
+pub(crate) use thing::{Finder, Made, Page, PageFrom, downloads, made, made_by_batch, page, results, upload_urls};
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 
 /// Whose account serves.
@@ -147,6 +150,14 @@ pub enum Operation {
     Embed,
     /// The list of models, or one of them.
     Models,
+    /// Batches: made, looked at, deleted.
+    Batches,
+    /// The results of a batch. What they say was used is on a row of its own.
+    BatchResults,
+    /// Gemini's cached contents.
+    Caches,
+    /// Files.
+    Files,
     /// Another path of the API that is let through.
     Other,
 }
@@ -159,7 +170,7 @@ impl Operation {
 
     /// Whether the upstream charges nothing for it.
     pub fn is_free(self) -> bool {
-        matches!(self, Self::CountTokens | Self::Models | Self::Other)
+        !matches!(self, Self::Generate | Self::Embed)
     }
 }
 

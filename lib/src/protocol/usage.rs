@@ -1,6 +1,7 @@
 //! What a request used, in the words that both vendors share, and the meters that read it off an answer.
 
 mod gauge;
+mod results;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -12,6 +13,7 @@ use super::{
     gemini::meter::{Asked, Reader as Gemini},
 };
 pub(super) use gauge::{Free, Reader};
+use results::Results;
 
 /// Token counts of one request, and what else its price depends on.
 ///
@@ -52,6 +54,37 @@ impl Usage {
     /// Nothing is known of this request but how long its prompt seemed.
     pub fn estimate(input: u64) -> Self {
         Self { input, estimated: true, ..Self::default() }
+    }
+
+    /// Adds what another request used, which stays priced by itself.
+    pub(super) fn join(&mut self, other: Self, model: Option<&str>) {
+        self.input += other.input;
+        self.cache_read += other.cache_read;
+        self.cache_write_5m += other.cache_write_5m;
+        self.cache_write_1h += other.cache_write_1h;
+        self.output += other.output;
+        self.thinking += other.thinking;
+        self.tool_use += other.tool_use;
+        self.searches += other.searches;
+        self.estimated |= other.estimated;
+        self.terms = other.terms;
+        // What a search fed back is paid by the search.
+        let tool_use = if other.searches > 0 { 0 } else { other.tool_use };
+        let whole = || Charge {
+            model: None,
+            input: other.input + tool_use,
+            cache_read: other.cache_read,
+            cache_write_5m: other.cache_write_5m,
+            cache_write_1h: other.cache_write_1h,
+            output: other.output,
+            standard_speed: false,
+        };
+        let charges = if other.charges.is_empty() { vec![whole()] } else { other.charges };
+        self.charges.extend(
+            charges
+                .into_iter()
+                .map(|charge| Charge { model: charge.model.or_else(|| model.map(str::to_owned)), ..charge }),
+        );
     }
 
     /// Whether no figure of it is above zero.
@@ -196,7 +229,10 @@ pub fn meter(
     let gauge = gauge::Setting { form, content_encoding, input_estimate };
     match (provider, operation) {
         (_, Operation::CountTokens | Operation::Models) => gauge.with(Free::json()),
-        (_, Operation::Other) => gauge.with(Free::anything()),
+        (_, Operation::BatchResults) => gauge.with(Results::default()),
+        (_, Operation::Batches | Operation::Caches | Operation::Files | Operation::Other) => {
+            gauge.with(Free::anything())
+        }
         (Provider::Anthropic, Operation::Generate | Operation::Embed) => gauge.with(Anthropic::new()),
         (Provider::Gemini, Operation::Generate) => gauge.with(Gemini::new(form, Asked::Answer)),
         (Provider::Gemini, Operation::Embed) => gauge.with(Gemini::new(form, Asked::Vectors)),

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{
+    HeaderMap, Method,
+    header::{ACCEPT_ENCODING, RANGE},
+};
 use tokio::time::timeout;
 
 use super::{
@@ -18,7 +21,7 @@ use crate::{
     gateway::Context,
     id::AccountId,
     pool::Account,
-    protocol::{Api, Penalty, Verdict, strip_key, to_upstream},
+    protocol::{Api, Operation, Penalty, Verdict, strip_key, to_upstream},
     upstream::{Outgoing, address, cause},
 };
 
@@ -150,6 +153,13 @@ fn outgoing(cx: &Context, arrival: &Arrival, account: &Account) -> Result<Outgoi
         Error::new(Kind::Internal, "the stored credential cannot be opened with this gateway's keys").with_source(why)
     })?;
     let mut headers = to_upstream(&arrival.headers);
+    if demand.act.is_some() {
+        // Their answers are read, and whole.
+        headers.remove(ACCEPT_ENCODING);
+        if demand.operation == Operation::BatchResults {
+            headers.remove(RANGE);
+        }
+    }
     demand.provider.authorize(&mut headers, &credential)?;
     if account.api() == Api::CodeAssist {
         let base_url = cx.gateway.base_url(account);

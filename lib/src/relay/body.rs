@@ -6,7 +6,7 @@ use http::{
 };
 use http_body_util::BodyExt;
 
-use super::{Arrival, Login, flow::Flow, hold::Held, open::Open, sign};
+use super::{Arrival, Login, flow::Flow, hold::Held, open::Open, sign, watch::Watch};
 use crate::{
     http::Response,
     id::AccountId,
@@ -18,6 +18,17 @@ const PATIENT_CLIENT: u64 = 60;
 
 /// The committed answer. From here on the account is not changed any more.
 pub(super) fn answer(arrival: &Arrival, account: &AccountId, held: Held, open: Open) -> Response {
+    watched(arrival, account, None, held, open)
+}
+
+/// The same, and what the answer tells that it has made is recorded.
+pub(super) fn watched(
+    arrival: &Arrival,
+    account: &AccountId,
+    watch: Option<Watch>,
+    held: Held,
+    open: Open,
+) -> Response {
     if !held.status.is_success() {
         return refused(Fault::Callers, arrival, account, (held, open));
     }
@@ -30,9 +41,11 @@ pub(super) fn answer(arrival: &Arrival, account: &AccountId, held: Held, open: O
         // A ping or an error event of ours may come in between.
         headers.remove(CONTENT_LENGTH);
     }
-    sign(&mut headers, arrival, account, &open);
+    sign(&mut headers, arrival, Some(account), &open);
     let status = held.status;
-    respond(status, headers, Flow::new(arrival.policy().patience.idle(), demand, coding.is_none(), held, open))
+    let mut flow = Flow::new(arrival.policy().patience.idle(), demand, coding.is_none(), held, open);
+    flow.watch(watch);
+    respond(status, headers, flow)
 }
 
 /// The answer of the last account that is left, when all have failed.
@@ -55,7 +68,7 @@ fn refused(fault: Fault, arrival: &Arrival, account: &AccountId, (held, open): (
         Fault::Upstreams => open.failed(reason),
     }
     let mut headers = shown(arrival, &held.headers);
-    sign(&mut headers, arrival, account, &open);
+    sign(&mut headers, arrival, Some(account), &open);
     let wait = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let may_advise = fault == Fault::Upstreams && arrival.login == Login::Account;
     if may_advise && wait.is_some_and(|seconds| seconds >= PATIENT_CLIENT) {

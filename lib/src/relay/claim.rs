@@ -23,6 +23,8 @@ use crate::{
 const BUSY_FOR: Duration = Duration::from_secs(2);
 /// A request that has ended holds its lease until its row is written: a cap that is reached is given that long to fall.
 const SETTLING: Duration = Duration::from_millis(50);
+/// Nobody knows when an account that an operator has to see to will be back.
+const AWAY_FOR: Duration = Duration::from_secs(60);
 /// How often it is looked who serves before the caller is told to come back.
 const LOOKS: usize = 4;
 /// The accounts that one claim names; when all of them are busy, a further claim names the next.
@@ -146,7 +148,13 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
         .as_ref()
         .map_or_else(|| random::draw().to_le_bytes().to_vec(), |session| session.clone().into_bytes());
     let lot = Lot { seed: &seed, turn: cx.gateway.turn() };
-    rank(accounts, &ask, arrival.policy().strategy, &lot, clock::now())
+    let place = &arrival.place;
+    let admitted = accounts.iter().filter(|account| place.admits(account));
+    let mut ranking = rank(admitted, &ask, arrival.policy().strategy, &lot, clock::now());
+    if let Some(first) = &place.first {
+        ranking.prefer(first);
+    }
+    ranking
 }
 
 fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_>)>) -> Claim {
@@ -161,6 +169,7 @@ fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_
         family: arrival.family(),
         // What the upstream charges nothing for is no use of a limit either.
         tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
+        pinned: arrival.place.only.is_some(),
         accounts: among.map(|(named, _)| named.iter().map(|account| account.id.clone()).collect()),
         unsuited: among.filter(|(_, others)| !others.is_empty()).map(|(_, others)| unsuited(others)),
         secret_ends: arrival.key.secret_ends_at,
@@ -196,8 +205,33 @@ fn everyone_busy(arrival: &Arrival) -> Error {
         .with_retry_after(BUSY_FOR)
 }
 
+/// Why the one account that holds what the request names cannot be asked. No other can take its place.
+fn away(ranking: &Ranking<'_>) -> Error {
+    let busy = |why, wait| Error::new(Kind::RateLimited, why).with_retry_after(wait);
+    let out = |why| Error::new(Kind::Unavailable, why).with_retry_after(AWAY_FOR);
+    match ranking.excluded.first().map(|(_, why)| *why) {
+        Some(Exclusion::Cooling { until } | Exclusion::Spent { until }) => {
+            let wait = Duration::try_from(until - clock::now()).unwrap_or_default().max(Duration::from_secs(1));
+            busy("the account that holds what this request names is cooling down", wait)
+        }
+        Some(Exclusion::Tested) => busy("the account that holds what this request names is being tested", BUSY_FOR),
+        Some(Exclusion::Api(_)) => {
+            Error::new(Kind::InvalidRequest, "the account that holds what this request names does not serve this API")
+        }
+        Some(Exclusion::Model) => {
+            Error::invalid("model", "is not served by the account that holds what this request names")
+        }
+        Some(Exclusion::Paused) => out("the account that holds what this request names is paused"),
+        Some(_) => out("the account that holds what this request names is not usable at the moment"),
+        None => out("the account that holds what this request names is no longer in this pool"),
+    }
+}
+
 /// Why there is no account to ask at all.
 fn nobody(arrival: &Arrival, ranking: &Ranking<'_>) -> Error {
+    if arrival.place.only.is_some() {
+        return away(ranking);
+    }
     let (provider, pool) = (arrival.demand.provider, &arrival.key.pool);
     let excluded = &ranking.excluded;
     if !excluded.is_empty() && excluded.iter().all(|(_, why)| matches!(why, Exclusion::Api(_))) {

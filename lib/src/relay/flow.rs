@@ -9,12 +9,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, Sleep, sleep, timeout},
+};
 
-use super::{hold::Held, open::Open, source::Source};
+use super::{hold::Held, open::Open, source::Source, watch::Watch};
 use crate::{
     error::{BoxError, Error, Kind},
-    protocol::{Demand, Form, PING, Provider},
+    protocol::{Demand, Form, Operation, PING, Provider},
 };
 
 /// A client is never left in silence longer than this, where its protocol has a word for "still here".
@@ -32,6 +35,9 @@ pub(super) struct Flow {
     events: Option<Events>,
     /// Whether an end without the sign of its form is a fault: true of streams.
     must_end_well: bool,
+    /// Whether it is read to its end even when the caller goes: what a batch has used is only said here.
+    to_the_end: bool,
+    watch: Option<Watch>,
     state: State,
 }
 
@@ -47,6 +53,8 @@ struct Timer {
 
 enum State {
     Flowing,
+    /// What was made is put on record before the caller hears of it.
+    Keeping(JoinHandle<()>, Bytes),
     /// The caller must notice that the answer is not whole: the connection is about to be broken off.
     Breaking(Pin<Box<Sleep>>),
     Done,
@@ -59,6 +67,7 @@ impl Flow {
         let speaks = plain && demand.provider == Provider::Anthropic && demand.form == Form::Sse;
         flow.events = speaks.then(|| Events { provider: demand.provider, ping: Timer::new(PING_EVERY) });
         flow.must_end_well = demand.form != Form::Json;
+        flow.to_the_end = demand.operation == Operation::BatchResults;
         flow
     }
 
@@ -71,8 +80,15 @@ impl Flow {
             idle: Timer::new(idle),
             events: None,
             must_end_well: false,
+            to_the_end: false,
+            watch: None,
             state: State::Flowing,
         }
+    }
+
+    /// Has what the answer makes recorded.
+    pub(super) fn watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
     }
 
     fn poll_bytes(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes, String>>> {
@@ -113,6 +129,22 @@ impl Flow {
         }
     }
 
+    /// Reads the rest for its meter alone. The settlement waits for it.
+    fn read_on(&mut self) {
+        let (Some(mut rest), Ok(runtime)) = (self.rest.take(), tokio::runtime::Handle::try_current()) else { return };
+        self.held.drain(..).for_each(|bytes| self.open.see(&bytes));
+        let (open, idle) = (self.open.clone(), self.idle.every);
+        runtime.spawn(async move {
+            while let Ok(next) = timeout(idle, rest.chunk()).await {
+                match next {
+                    Some(Ok(bytes)) => open.see(&bytes),
+                    Some(Err(_)) => break,
+                    None => return open.completed(),
+                }
+            }
+        });
+    }
+
     /// The upstream is gone in the middle of its answer. The caller is told in the protocol's own words, or by a broken
     /// connection; never by a clean end. Gives the words.
     fn cut(&mut self, reason: String) -> Option<Bytes> {
@@ -147,6 +179,13 @@ impl Body for Flow {
                     this.state = State::Done;
                     return Poll::Ready(Some(Err("the upstream broke off its answer".into())));
                 }
+                State::Keeping(keeping, bytes) => {
+                    // A panic in there is on the log already.
+                    let _done = ready!(Pin::new(keeping).poll(task));
+                    let bytes = std::mem::take(bytes);
+                    this.state = State::Flowing;
+                    return data(bytes);
+                }
                 State::Flowing => {}
             }
             match this.poll_bytes(task) {
@@ -155,7 +194,10 @@ impl Body for Flow {
                     this.open.see(&bytes);
                     this.idle.reset();
                     this.events.iter_mut().for_each(|events| events.ping.reset());
-                    return data(bytes);
+                    match this.watch.as_mut().and_then(|watch| watch.see(&bytes)) {
+                        None => return data(bytes),
+                        Some(keeping) => this.state = State::Keeping(keeping, bytes),
+                    }
                 }
                 Poll::Ready(end) => match this.fault(end) {
                     None => {
@@ -185,6 +227,8 @@ impl Drop for Flow {
         let whole = if self.must_end_well { self.open.has_ended() } else { all_sent() };
         if whole {
             self.open.completed();
+        } else if self.to_the_end && matches!(self.state, State::Flowing) {
+            self.read_on();
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn hold(
         let enough = match demand.form {
             _ if !status.is_success() => beginning.is_full(),
             // Its caller can do nothing with a part of it, and while it is held another account can still give a whole one.
-            Form::Json if demand.operation != Operation::Other => held_bytes > MOST_HELD,
+            Form::Json if demand.operation != Operation::Other && demand.act.is_none() => held_bytes > MOST_HELD,
             Form::Json => !chunks.is_empty(),
             Form::Sse | Form::JsonArray => beginning.is_full(),
         };

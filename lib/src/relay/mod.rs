@@ -7,6 +7,7 @@ mod check;
 mod claim;
 mod flow;
 mod hold;
+mod list;
 mod minutes;
 mod open;
 mod passthrough;
@@ -14,8 +15,11 @@ mod project;
 mod quota;
 mod refresh;
 mod setback;
+mod settle;
 mod source;
+mod things;
 mod upkeep;
+mod watch;
 
 use std::{
     sync::Arc,
@@ -34,14 +38,16 @@ use crate::{
     http::Response,
     id::{AccountId, RequestId},
     pool::{Account, Policy},
-    protocol::{Api, Demand, Operation, Penalty, Protocol, code_assist},
+    protocol::{Act, Api, Demand, Operation, Penalty, Protocol, code_assist},
 };
 
 pub(crate) use check::check;
+pub(crate) use things::Place;
 
 use attempt::Outcome;
 use hold::Held;
 use open::Open;
+use watch::Watch;
 
 /// The pause before accounts that were all overloaded are asked once more.
 const BACKOFF: Duration = Duration::from_millis(750);
@@ -67,6 +73,10 @@ pub(crate) struct Arrival {
     pub(crate) demand: Demand,
     /// The conversation, by the name that affinity knows it under.
     pub(crate) session: Option<String>,
+    /// The gateway's own address, for addresses in answers; empty where it is not known.
+    pub(crate) origin: String,
+    /// Where its things send it.
+    pub(crate) place: Place,
 }
 
 /// Whose login goes up with a request.
@@ -85,7 +95,7 @@ impl Arrival {
         if self.login == Login::Caller {
             self.key.may_pass_through()?;
         }
-        self.key.may_call(self.demand.provider, self.demand.model.as_deref())
+        self.demand.may_be_called_with(|model| self.key.may_call(self.demand.provider, model))
     }
 
     fn policy(&self) -> &Policy {
@@ -98,7 +108,11 @@ impl Arrival {
 
     /// Whether sending it twice does no harm: a call that makes something at the upstream must not make it twice.
     fn may_be_repeated(&self) -> bool {
-        self.demand.operation != Operation::Other
+        let asks_only = matches!(
+            self.demand.operation,
+            Operation::Generate | Operation::CountTokens | Operation::Embed | Operation::Models
+        );
+        asks_only
             || self.method == Method::GET
             || (self.demand.api == Api::CodeAssist && code_assist::only_asks(self.uri.path()))
     }
@@ -111,6 +125,12 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
     refresh::when_due(cx, &arrival.snapshot);
     if arrival.login == Login::Caller {
         return passthrough::relay(cx, arrival).await;
+    }
+    if let Some(Act::List(kind)) = arrival.demand.act {
+        return list::list(cx, arrival, kind).await;
+    }
+    if arrival.demand.act.is_some() || !arrival.demand.names.is_empty() {
+        arrival.place = things::place(cx, &arrival).await?;
     }
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;
@@ -134,7 +154,13 @@ pub(crate) async fn relay(cx: &Context, mut arrival: Arrival) -> Result<Response
         };
         tried.push(account.id.clone());
         match refresh::attempt(cx, &arrival, &account, &open).await {
-            Outcome::Committed(held) => return Ok(body::answer(&arrival, &account.id, held, open)),
+            Outcome::Committed(mut held) => {
+                things::note(cx, &arrival, &account, &mut held, &open)
+                    .await
+                    .inspect_err(|error| open.failed(error.message.clone()))?;
+                let watch = Watch::of(cx, &arrival, &account.id, &held.headers);
+                return Ok(body::watched(&arrival, &account.id, watch, held, open));
+            }
             Outcome::Elsewhere { penalty, held } => {
                 let go_on = arrival.may_be_repeated() || penalty.as_ref().is_none_or(Penalty::proves_nothing_was_done);
                 telling = Some(Telling::of(telling, account, penalty, held));
@@ -208,13 +234,15 @@ impl Penalty {
 }
 
 /// What every relayed answer says of the gateway.
-fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: &AccountId, open: &Open) {
+fn sign(headers: &mut HeaderMap, arrival: &Arrival, account: Option<&AccountId>, open: &Open) {
     let text = |value: &str| HeaderValue::from_str(value).expect("ids and figures are plain ASCII");
     headers.insert("x-request-id", text(arrival.id.as_str()));
     if arrival.demand.protocol == Protocol::Anthropic {
         headers.insert("request-id", text(arrival.id.as_str()));
     }
-    headers.insert("x-gateway-account", text(account.as_str()));
+    if let Some(account) = account {
+        headers.insert("x-gateway-account", text(account.as_str()));
+    }
     headers.insert("x-gateway-attempts", text(&open.attempts().to_string()));
     headers.insert("cache-control", HeaderValue::from_static("no-store, no-transform"));
     let (admit, upstream) = open.timing();

@@ -11,27 +11,24 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use tokio::{sync::oneshot, time::sleep};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::{
     Arrival,
     hold::{Held, Told},
     minutes::Counts,
+    settle::{Closed, settle},
 };
 use crate::{
-    gateway::{Context, Gateway, Snapshot},
+    gateway::{Context, Snapshot},
     id::{AccountId, RequestId},
-    protocol::{Ending, Meter, Tally, Tier, Usage},
+    protocol::{Ending, Meter, Operation, Tally, Tier, Usage},
     store::{AttemptRecord, Granted, Record, Spent, Status},
 };
 
 pub(super) use row::draft;
 use row::{blank, price, unsaid, upstream_request_id};
-
-/// A lease lives 45 seconds; it is renewed well before.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
-/// Tries to write a row before it is left to the log.
-const SETTLE_TRIES: u32 = 8;
 
 /// A request between its claim and its last byte. A clone is the same request; when the last one is gone, it has ended.
 #[derive(Clone)]
@@ -60,7 +57,11 @@ struct Entry {
     tier: Option<Tier>,
     /// Prices as they were when an account was taken.
     snapshot: Arc<Snapshot>,
-    tell: Option<oneshot::Sender<(Record, Option<Counts>)>>,
+    /// The row of the batch whose results are fetched; what they say was used is written there.
+    batch: Option<(RequestId, Timestamp)>,
+    /// What they say, where nobody meters them on their way.
+    batch_used: Option<Box<(Usage, Option<String>)>>,
+    tell: Option<oneshot::Sender<Closed>>,
 }
 
 impl Open {
@@ -81,6 +82,8 @@ impl Open {
             meter: None,
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
+            batch: arrival.place.batch.clone(),
+            batch_used: None,
             tell: Some(tell),
         };
         Self(Arc::new(Mutex::new(entry)))
@@ -198,6 +201,11 @@ impl Open {
         self.entry().end(Status::Completed, None);
     }
 
+    /// What the results of a batch say was used, and by which model.
+    pub(super) fn batch_used(&self, usage: Usage, model: Option<String>) {
+        self.entry().batch_used = Some(Box::new((usage, model)));
+    }
+
     /// What the caller's status was, for an answer without a meter.
     pub(super) fn answered(&self, status: u16) {
         self.entry().record.http_status = Some(status);
@@ -224,8 +232,8 @@ impl Entry {
         price(&self.snapshot.prices, &self.record, told.model.as_deref(), &told.usage)
     }
 
-    /// The row, as the request now stands.
-    fn close(&mut self) -> Record {
+    /// The rows, as the request now stands.
+    fn close(&mut self) -> Closed {
         if let Some(sent) = self.at_work.take() {
             // The caller hung up while an upstream was at work: what that used nobody will ever say.
             let account = self.record.account_id.clone();
@@ -239,7 +247,12 @@ impl Entry {
                 spent: None,
             });
         }
+        let mut batch_used = self.batch_used.take().map(|used| *used);
         match self.meter.as_ref().map(|meter| meter.tally()) {
+            // What the results of a batch say was used is on the batch's own row.
+            Some(tally) if self.record.operation == Operation::BatchResults => {
+                batch_used = tally.usage.map(|usage| (usage, tally.model));
+            }
             Some(tally) => self.close_metered(tally),
             None => self.close_unsaid(),
         }
@@ -248,7 +261,27 @@ impl Entry {
             only.spent = None;
         }
         self.record.duration_ms = millis(self.began.elapsed());
-        self.record.clone()
+        let batch = batch_used.and_then(|(usage, model)| self.batch_row(&usage, model));
+        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts: self.counts.take() }
+    }
+
+    /// The row of a batch. Writing it again changes nothing, so however often the results are fetched, they count once.
+    fn batch_row(&mut self, usage: &Usage, model: Option<String>) -> Option<Record> {
+        let (id, started_at) = self.batch.take().filter(|_| self.record.status == Status::Completed)?;
+        let row = Record {
+            id,
+            started_at,
+            operation: Operation::Batches,
+            // The call that fetches names none, and limits by model go by what is asked for.
+            model: self.record.model.clone().or_else(|| model.clone()),
+            http_status: None,
+            attempts: Vec::new(),
+            duration_ms: 0,
+            upstream_request_id: None,
+            ..self.record.clone()
+        };
+        let spent = price(&self.snapshot.prices, &row, model.as_deref(), usage);
+        Some(Record { spent, served_model: model, ..row })
     }
 
     /// The last attempt's answer was shown, as far as it came.
@@ -284,61 +317,9 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(tell) = self.tell.take().filter(|_| self.granted) {
             // The settlement is only gone when the process is; then the lease's end records the request.
-            let _gone = tell.send((self.close(), self.counts.take()));
+            let _gone = tell.send(self.close());
         }
     }
-}
-
-/// Keeps the lease while the request is open, then writes its row.
-async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: oneshot::Receiver<(Record, Option<Counts>)>) {
-    let told = loop {
-        tokio::select! {
-            told = &mut told => break told,
-            () = sleep(RENEW_EVERY) => {
-                if let Err(error) = gateway.store.renew(id.clone()).await {
-                    tracing::warn!(request = %id, %error, "a lease could not be renewed");
-                }
-            }
-        }
-    };
-    // Nothing was claimed.
-    let Ok((record, counts)) = told else { return };
-    log(&record);
-    write(&gateway, &id, &record).await;
-    if let (Some(windows), Some(counts)) = (&gateway.windows, counts) {
-        counts.correct(windows, &record).await;
-    }
-}
-
-async fn write(gateway: &Gateway, id: &RequestId, record: &Record) {
-    for attempt in 0..SETTLE_TRIES {
-        match gateway.store.settle(record.clone()).await {
-            Ok(()) => return,
-            Err(error) => tracing::warn!(request = %id, attempt, %error, "a ledger row could not be written"),
-        }
-        sleep(Duration::from_millis(250 << attempt.min(5))).await;
-    }
-    // Everything that is needed to write the row later.
-    let record = serde_json::to_string(record).unwrap_or_default();
-    tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
-}
-
-fn log(record: &Record) {
-    tracing::info!(
-        request = %record.id,
-        key = %record.key_id,
-        account = %record.account_id,
-        model = record.model.as_deref().unwrap_or("-"),
-        status = ?record.status,
-        http_status = record.http_status.unwrap_or_default(),
-        attempts = record.attempts.len(),
-        first_token_ms = record.first_token_ms,
-        took_ms = record.duration_ms,
-        input = record.spent.tokens.input_tokens,
-        output = record.spent.tokens.output_tokens,
-        cost_micros = record.spent.cost_micros,
-        "request settled"
-    );
 }
 
 fn millis(time: Duration) -> u32 {

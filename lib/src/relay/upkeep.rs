@@ -19,6 +19,9 @@ pub(super) fn keep_up(cx: &Context) {
             Ok(lost) => tracing::warn!(lost, "requests of an instance that died were recorded as lost"),
             Err(error) => tracing::debug!(%error, "lost requests could not be looked for"),
         }
+        if let Err(error) = beside.gateway.store.forget_expired_things().await {
+            tracing::debug!(%error, "what the providers have forgotten could not be forgotten");
+        }
         keep_ledger(&beside).await;
         let checked = match beside.gateway.store.due_check().await {
             Ok(Some(account)) => check(&beside, &account).await.map(|finding| Some((account.id, finding.ok))),

@@ -7,7 +7,9 @@ use http::{HeaderValue, Method, StatusCode, header};
 use crate::http::{Request, Response, full};
 
 /// What a page may read of an answer besides what every page may.
-const EXPOSED: &str = "request-id, x-request-id, retry-after, x-should-retry, x-gateway-account, x-gateway-attempts";
+const EXPOSED: &str = "request-id, x-request-id, retry-after, x-should-retry, x-gateway-account, x-gateway-attempts, \
+                       x-goog-upload-url, x-goog-upload-status, x-goog-upload-chunk-granularity, \
+                       x-goog-upload-size-received";
 
 /// The leave that a page has.
 pub(super) struct Leave(HeaderValue);

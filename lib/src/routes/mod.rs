@@ -5,6 +5,7 @@ mod cors;
 mod credential;
 mod fields;
 mod keys;
+mod origin;
 mod proxy;
 mod reply;
 mod routing;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, header, request::Parts};
 
-use super::{Visit, not_set_up, reply};
+use super::{Visit, not_set_up, origin, reply};
 use crate::{
     access::{ApiKey, NotAKey, PresentedKey},
     clock,
@@ -13,7 +13,7 @@ use crate::{
     http::{Request, Response, collect, full},
     id::RequestId,
     protocol::{Call, Demand, Form, Protocol, Provider, presented_keys},
-    relay::{Arrival, Login, relay},
+    relay::{Arrival, Login, Place, relay},
 };
 
 pub(super) async fn answer(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
@@ -54,9 +54,13 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         if login == Login::Caller {
             key.may_pass_through()?;
         }
-        key.may_call(demand.provider, demand.model.as_deref())
+        demand.may_be_called_with(|model| key.may_call(demand.provider, model))
     };
     let (snapshot, key) = cx.key_that(&presented, allows).await?;
+    let origin = match &demand.act {
+        Some(_) => origin::origin(&cx.gateway.config, &head.headers),
+        None => String::new(),
+    };
     let arrival = Arrival {
         id: id.clone(),
         at,
@@ -70,6 +74,8 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         session: demand.session.as_ref().map(|session| session.under(&key.id)),
         key,
         login,
+        origin,
+        place: Place::default(),
         demand,
     };
     relay(cx, arrival).await

@@ -38,6 +38,9 @@ pub struct Claim {
     pub unsuited: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
+    /// Whether no other account can serve it, so that its conversation moves here for good.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// How it stays where it is; `None`: it does not.
     #[serde(flatten)]
     pub affinity: Option<Binding>,

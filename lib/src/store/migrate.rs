@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("claim", include_str!("../../../migrations/0006_claim.sql")),
     ("settle", include_str!("../../../migrations/0007_settle.sql")),
     ("passthrough", include_str!("../../../migrations/0009_passthrough.sql")),
+    ("objects", include_str!("../../../migrations/0010_objects.sql")),
     ("breaker", include_str!("../../../migrations/0011_breaker.sql")),
     ("key_limits", include_str!("../../../migrations/0012_key_limits.sql")),
     ("security", include_str!("../../../migrations/0013_security.sql")),

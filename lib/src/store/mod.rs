@@ -16,6 +16,7 @@ mod settle;
 mod sign_ins;
 mod standing;
 mod stats;
+mod things;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -44,6 +45,7 @@ pub use stats::{
     Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
 };
 pub(crate) use stats::{points, ratio};
+pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
 
 /// The database, behind connections that are opened when they are first needed.

@@ -31,5 +31,6 @@ mod security;
 mod spent;
 mod stats;
 mod streams;
+mod things;
 mod tidy;
 mod walk;

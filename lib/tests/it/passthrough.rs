@@ -362,3 +362,24 @@ async fn accounts_without_a_base_url_go_to_the_providers_own_address() {
     assert_eq!(app.instance.gemini(&key, "gemini-2.5-pro:generateContent", PROMPT).send().await.unwrap().status(), 200);
     assert_eq!(app.credentials(), ["sk-ant-plain", "AIza-plain"]);
 }
+
+/// What lives on the caller's own account is that account's affair: a list is the upstream's, and nothing is kept of it.
+#[tokio::test]
+async fn what_lives_on_the_callers_own_account_is_the_upstreams() {
+    let (app, key) = ready().await;
+    let own = |method: Method, path: &str| {
+        let request = app.instance.request(method, path).header("x-gateway-key", &key);
+        request.header("x-api-key", "sk-ant-own").header("anthropic-version", "2023-06-01")
+    };
+    let batch = json!({ "requests": [{ "custom_id": "a", "params": { "model": "claude-haiku-4-5" } }] });
+    let (status, made) =
+        said(own(Method::POST, "/v1/messages/batches").body(batch.to_string()).send().await.unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let (_, list) = said(own(Method::GET, "/v1/messages/batches").send().await.unwrap()).await;
+    assert!(list.contains(made["id"].as_str().unwrap()), "{list}");
+    let results = format!("/v1/messages/batches/{}/results", made["id"].as_str().unwrap());
+    assert_eq!(said(own(Method::GET, &results).send().await.unwrap()).await.0, StatusCode::OK);
+    assert_eq!(app.credentials(), ["sk-ant-own"; 3]);
+    assert_eq!(app.database.number("select count(*) from things").await, 0);
+}

@@ -133,7 +133,7 @@ async fn wrong_paths_and_methods_are_told() {
     for (method, path, status, words) in [
         (Method::POST, "/v1/nonsense", 404, anthropic("not_found_error")),
         (Method::POST, "/v1/organizations/x", 404, anthropic("not_found_error")),
-        (Method::GET, "/v1/files", 404, anthropic("not_found_error")),
+        (Method::GET, "/v1/skills", 404, anthropic("not_found_error")),
         (Method::GET, "/v1/messages", 405, anthropic("invalid_request_error")),
         (Method::DELETE, "/v1/messages/count_tokens", 405, anthropic("invalid_request_error")),
         (Method::POST, "/v1beta/nonsense", 404, Words::Gemini("NOT_FOUND")),

@@ -8,6 +8,7 @@ mod reported;
 use super::{
     demand::{Opening, Reading, not_an_object},
     peek::{Scanner, count_of, text_of},
+    thing::{Kind, Names, Thing, code_file, search},
 };
 use crate::error::Result;
 
@@ -42,8 +43,13 @@ pub(super) fn read(body: &[u8]) -> Result<Reading> {
                 }
                 "system" => {
                     system = Opening::default();
-                    content(json, &mut system)?;
+                    reading.names.extend(content(json, &mut system)?.names);
                 }
+                "container" => {
+                    reading.runs_code = true;
+                    container(json, &mut reading.names)?;
+                }
+                "tools" => reading.runs_code |= runs_code(json)?,
                 "messages" => {
                     messages = Messages::default();
                     json.array(|json| messages.add(json))?;
@@ -60,7 +66,61 @@ pub(super) fn read(body: &[u8]) -> Result<Reading> {
     }
     reading.tool_loop = messages.tool_loop;
     reading.has_thinking = messages.thinking;
+    reading.names.extend(messages.names);
     Ok(reading)
+}
+
+/// Takes `container`, which is an id or an object with one.
+fn container(json: &mut Scanner<'_>, names: &mut Names) -> Result<()> {
+    let mut add = |id: Option<std::borrow::Cow<'_, str>>| names.add(id.map(|id| Thing::new(Kind::Container, id)));
+    if json.next_byte() == Some(b'"') {
+        add(json.text()?);
+        return Ok(());
+    }
+    json.object(|json, key| if key == "id" { json.text().map(&mut add) } else { json.skip() }).map(drop)
+}
+
+/// Takes `tools`, and answers whether one of them may run code.
+fn runs_code(json: &mut Scanner<'_>) -> Result<bool> {
+    let mut runs = false;
+    json.array(|json| {
+        json.object(|json, key| {
+            if key != "type" {
+                return json.skip();
+            }
+            runs |= json.text()?.is_some_and(|kind| code_file(&kind));
+            Ok(())
+        })
+        .map(drop)
+    })?;
+    Ok(runs)
+}
+
+/// Reads the body of a new batch: what its requests name, and their models.
+pub(super) fn read_batch(body: &[u8]) -> Result<Reading> {
+    let mut batch = Reading::default();
+    let mut params = |params: &[u8]| {
+        let reading = read(params)?;
+        batch.names.extend(reading.names);
+        if let Some(model) = reading.model.filter(|model| !batch.models.contains(model)) {
+            batch.models.push(model);
+        }
+        Ok(())
+    };
+    let mut object = false;
+    Scanner::run(body, |json| {
+        object = json.object(|json, key| {
+            if key != "requests" {
+                return json.skip();
+            }
+            let request = |json: &mut Scanner<'_>| {
+                json.object(|json, key| if key == "params" { params(json.raw()?) } else { json.skip() }).map(drop)
+            };
+            json.array(request).map(drop)
+        })?;
+        Ok(())
+    })?;
+    if object { Ok(batch) } else { Err(not_an_object()) }
 }
 
 /// What `metadata.user_id` names: a session, or an end user. Claude Code packs the session into it, today as JSON,
@@ -86,6 +146,7 @@ struct Messages {
     begun: bool,
     tool_loop: bool,
     thinking: bool,
+    names: Names,
 }
 
 impl Messages {
@@ -103,6 +164,7 @@ impl Messages {
             Ok(())
         })?;
         self.thinking |= blocks.thinking;
+        self.names.extend(blocks.names);
         // Claude Code puts entries of role system after the user's: they are neither the first words nor the last.
         if !system {
             if !self.begun {
@@ -120,6 +182,7 @@ impl Messages {
 struct Blocks {
     thinking: bool,
     tool_result: bool,
+    names: Names,
 }
 
 /// Takes a content, which is a string or a list of blocks.
@@ -136,7 +199,14 @@ fn content(json: &mut Scanner<'_>, words: &mut Opening) -> Result<Blocks> {
             match key {
                 "type" => kind = json.text()?,
                 "text" => text = Some(json.raw()?),
-                _ => json.skip()?,
+                // What a tool is called with is between the caller and the model.
+                "input" => json.skip()?,
+                "file_id" => {
+                    if let Some(id) = json.text()? {
+                        found.names.anthropic(key, &id);
+                    }
+                }
+                _ => search(json, &["file_id"], &["input"], &mut |key, id| found.names.anthropic(key, &id))?,
             }
             Ok(())
         })?;

@@ -66,7 +66,7 @@ fn dialects() {
 #[test]
 fn served_paths() {
     use Form::{Json, JsonArray, Sse};
-    use Operation::{CountTokens, Embed, Generate, Models, Other};
+    use Operation::{BatchResults, Batches, Caches, CountTokens, Embed, Files, Generate, Models, Other};
     for (method, target, operation, form, model) in [
         ("POST", "/v1/messages?beta=true", Generate, Json, None),
         ("POST", "/v1/messages/count_tokens", CountTokens, Json, None),
@@ -84,6 +84,12 @@ fn served_paths() {
         ("POST", "/v1beta/tunedModels/t:generateContent", Generate, Json, Some("tunedModels/t")),
         ("GET", "/v1beta/models?pageSize=2", Models, Json, None),
         ("GET", "/v1beta/models/g", Models, Json, Some("g")),
+        ("POST", "/v1/messages/batches", Batches, Json, None),
+        ("GET", "/v1/messages/batches/b/results", BatchResults, Json, None),
+        ("POST", "/v1beta/models/g:batchGenerateContent", Batches, Json, Some("g")),
+        ("GET", "/v1beta/files/f:download?alt=media", Files, Json, None),
+        ("POST", "/upload/v1beta/files", Files, Json, None),
+        ("POST", "/v1beta/cachedContents", Caches, Json, None),
         ("POST", "/v1internal:generateContent", Generate, Json, None),
         ("POST", "/v1internal:streamGenerateContent?alt=sse", Generate, Sse, None),
         ("POST", "/v1internal:countTokens", CountTokens, Json, None),
@@ -105,14 +111,16 @@ fn refused_paths() {
         ("POST", "/v1/models", MethodNotAllowed),
         ("DELETE", "/v1beta/models/g", MethodNotAllowed),
         ("GET", "/v1beta/models/g:generateContent", MethodNotAllowed),
-        ("POST", "/v1/messages/batches", NotFound),
+        ("PUT", "/v1/messages/batches", MethodNotAllowed),
         ("POST", "/v1/messages/", NotFound),
         ("GET", "/v1/models/", NotFound),
-        ("POST", "/v1/files", NotFound),
+        ("PATCH", "/v1/files", MethodNotAllowed),
+        ("POST", "/v1beta/files:register", NotFound),
+        ("GET", "/v1beta/batches/b?alt=sse", InvalidRequest),
         ("POST", "/v1beta/models/g:predict", NotFound),
         ("POST", "/v1beta/models/:generateContent", NotFound),
         ("GET", "/v1beta/tunedModels/t", NotFound),
-        ("POST", "/v1beta/cachedContents", NotFound),
+        ("POST", "/v1beta/fileSearchStores", NotFound),
         ("GET", "/v1internal:generateContent", MethodNotAllowed),
         ("POST", "/v1internal:embedContent", NotFound),
         ("POST", "/v1internal:setCodeAssistGlobalUserSetting", NotFound),
@@ -134,9 +142,11 @@ fn refused_paths() {
 
 #[test]
 fn globs_let_more_through_but_never_account_management() {
-    let globs = ["/v1/files", "/v1beta/models/*:predict", "/v1/**", "/v1beta/**"];
-    let call = read("POST", "/v1/files", &globs).unwrap();
+    let globs = ["/v1/skills", "/v1beta/models/*:predict", "/v1/**", "/v1beta/**"];
+    let call = read("POST", "/v1/skills", &globs).unwrap();
     assert_eq!((call.operation, call.model), (Operation::Other, None));
+    let call = read("POST", "/v1/files", &globs).unwrap();
+    assert_eq!(call.operation, Operation::Files, "what has an owner keeps it");
     let call = read("POST", "/v1beta/models/imagen:predict", &globs).unwrap();
     assert_eq!((call.operation, call.model.as_deref()), (Operation::Other, Some("imagen")));
     assert_eq!(read("PATCH", "/v1/messages", &globs).unwrap_err().kind, Kind::MethodNotAllowed);

@@ -8,6 +8,7 @@ mod refusal;
 use super::{
     demand::{Opening, Reading, not_an_object},
     peek::{Scanner, count_of, text_of},
+    thing::{Names, search},
 };
 use crate::error::Result;
 
@@ -30,6 +31,28 @@ pub(super) fn read(body: &[u8]) -> Result<Reading> {
     Ok(reading)
 }
 
+/// Reads the body of a new cached content, which names its model itself.
+pub(super) fn read_cache(body: &[u8]) -> Result<Reading> {
+    let mut reading = read(body)?;
+    Scanner::run(body, |json| {
+        let model = |json: &mut Scanner<'_>, key: &str| {
+            if key != "model" {
+                return json.skip();
+            }
+            let model = json.text()?.unwrap_or_default();
+            reading.models = vec![model.strip_prefix("models/").unwrap_or(&model).to_owned()];
+            Ok(())
+        };
+        json.object(model).map(drop)
+    })?;
+    Ok(reading)
+}
+
+/// Members that name a file or a cached content.
+const NAMING: &[&str] = &["fileUri", "file_uri", "fileName", "file_name", "cachedContent", "cached_content"];
+/// Members that mean nothing to the provider: what functions are called with, and what they answer.
+const OWN: &[&str] = &["args", "response"];
+
 /// Takes a member of a request.
 fn member(json: &mut Scanner<'_>, key: &str, reading: &mut Reading) -> Result<()> {
     match key {
@@ -49,6 +72,16 @@ fn member(json: &mut Scanner<'_>, key: &str, reading: &mut Reading) -> Result<()
             .map(drop)
         }
         "contents" => contents(json, reading),
+        "cachedContent" | "cached_content" => {
+            if let Some(name) = json.text()? {
+                reading.names.gemini(key, &name);
+            }
+            Ok(())
+        }
+        // Contents of other shapes: instructions, what is to be embedded, requests of a batch.
+        "systemInstruction" | "system_instruction" | "content" | "requests" | "batch" => {
+            search(json, NAMING, OWN, &mut |key, text| reading.names.gemini(key, &text))
+        }
         _ => json.skip(),
     }
 }
@@ -71,6 +104,7 @@ fn contents(json: &mut Scanner<'_>, reading: &mut Reading) -> Result<()> {
             reading.traces.opening = turn.words.digest();
         }
         reading.tool_loop = turn.tool_result;
+        reading.names.extend(turn.names);
         reading.has_thinking |= turn.signed;
         Ok(())
     })
@@ -85,14 +119,18 @@ struct Turn {
     spoken: bool,
     tool_result: bool,
     signed: bool,
+    names: Names,
 }
 
 impl Turn {
     fn add(&mut self, json: &mut Scanner<'_>) -> Result<()> {
         json.object(|json, key| {
+            if matches!(key, "fileData" | "file_data" | "functionResponse" | "function_response") {
+                self.tool_result |= key.starts_with("function");
+                return search(json, NAMING, OWN, &mut |key, text| self.names.gemini(key, &text));
+            }
             let raw = json.raw()?;
             match key {
-                "functionResponse" | "function_response" => self.tool_result = true,
                 "thoughtSignature" | "thought_signature" => self.signed = true,
                 "text" if !self.spoken && text_of(raw).is_some() => {
                     self.words.add(&raw[1..raw.len() - 1]);

@@ -21,7 +21,7 @@ use crate::{
     gateway::{Context, Gateway, Snapshot},
     id::{KeyId, RequestId},
     protocol::{Call, Demand, PING, Protocol, meter},
-    relay::{Arrival, Login, hold, open::Open},
+    relay::{Arrival, Login, Place, hold, open::Open},
 };
 
 const IDLE: Duration = Duration::from_secs(300);
@@ -99,6 +99,8 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         key: Arc::new(key()),
         login: Login::Account,
         session: None,
+        origin: String::new(),
+        place: Place::default(),
     }
 }
 
