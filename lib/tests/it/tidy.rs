@@ -186,8 +186,9 @@ fn what_belongs_to_one_room_is_in_no_other() {
     });
     only("vercel_runtime", &|code| code.contains("vercel_runtime"), &|name| name == "host/vercel.rs");
     only("reqwest", &|code| code.contains("reqwest::"), &|name| {
-        name.starts_with("upstream/") || name.starts_with("relay/")
+        name.starts_with("upstream/") || name.starts_with("relay/") || name == "windows/rest.rs"
     });
+    only("redis", &|code| code.contains("redis::{") || code.contains("redis::cmd"), &|name| name == "windows/tcp.rs");
     only("rustls", &|code| code.contains("rustls::"), &|name| name == "tls.rs" || name == "store/connect.rs");
 }
 
