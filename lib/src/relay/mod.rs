@@ -145,6 +145,7 @@ async fn serve(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Respons
     }
     if arrival.demand.act.is_some() || !arrival.demand.names.is_empty() {
         arrival.place = things::place(cx, &arrival).await?;
+        open.is_about(arrival.place.batch.clone());
     }
     let mut tried: Vec<AccountId> = Vec::new();
     let mut telling: Option<Telling> = None;

@@ -84,7 +84,7 @@ impl Open {
             meter: None,
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
-            batch: arrival.place.batch.clone(),
+            batch: None,
             batch_used: None,
             tell: Some(tell),
             ends_at: cx.background.ends_at(),
@@ -105,6 +105,11 @@ impl Open {
         entry.admitted.get_or_insert(admitted);
         entry.record.account_id = granted.account.clone();
         entry.record.affinity.clone_from(&granted.affinity);
+    }
+
+    /// It fetches the results of this batch, which has a row of its own.
+    pub(super) fn is_about(&self, batch: Option<(RequestId, Timestamp)>) {
+        self.entry().batch = batch;
     }
 
     /// What it counts on in Redis; `None`: nothing was claimed yet, or there is no Redis.
