@@ -13,6 +13,8 @@ import { debugPrograms, eventually } from "./support/programs.mjs";
 import { report, size } from "./support/size.mjs";
 
 const PROCESSES = 8;
+/** A row is written within this many milliseconds of its answer, on a machine with more to do than it can. */
+const SETTLING = 2_000;
 /** Accounts that never fail have room for everyone, and for the leases that killed processes leave for 45 seconds. */
 const STEADY = 6;
 const FICKLE = 14;
@@ -66,7 +68,9 @@ test("within 60 s of the last kill no lease is left, and every claimed request i
   const [calls, booked] = [byClient(seen), byClient(rows)];
   for (const result of crowd.results) {
     const [sent, written] = [calls.get(result.client) ?? [], booked.get(result.client) ?? []];
-    if (!result.ofKilled) booksAgree(crowd, result, sent, written);
+    // The row is written just after the answer: where the process died in between, it is the one of a lost request.
+    const unsettled = result.gateway.killedAt - result.endedAt < SETTLING && written[0]?.status === "lost";
+    if (!result.ofKilled && !unsettled) booksAgree(crowd, result, sent, written);
     // A process that dies may do so before its claim, or between claim and call: but never is a call without a row.
     else assert.ok(written.length <= 1 && (written.length === 1 || sent.length === 0), JSON.stringify({ written, sent: sent.length }));
   }

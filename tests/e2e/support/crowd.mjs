@@ -41,6 +41,7 @@ export class Crowd {
   /** Ends a process as a crash does; whatever fails on it from now on is the crash's doing. */
   async kill(gateway) {
     gateway.killed = true;
+    gateway.killedAt = Date.now();
     this.alive = this.alive.filter((other) => other !== gateway);
     await gateway.program.stop("SIGKILL");
   }
@@ -90,6 +91,7 @@ export class Crowd {
     const result = { client, gateway, ...(await stream(gateway.address, this.key, client, prompt)) };
     // Killed by now: that it broke off says nothing of the gateway.
     result.ofKilled = gateway.killed;
+    result.endedAt = Date.now();
     this.results.push(result);
     return result;
   }
