@@ -61,7 +61,11 @@ async fn obey(arguments: Arguments, env: &Environment) -> Result<ExitCode> {
     let api = || Api::open(&shared, env);
     let done = match command {
         Command::Serve => serve::run(env).await,
-        Command::Health => health::health(env),
+        // A container's health check knows two codes.
+        Command::Health => {
+            let healthy = health::health(env).inspect_err(|error| _ = told(error));
+            return Ok(if healthy.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Migrate => migrate::run(env, &out).await,
         Command::Keys(command) => command.run(&api()?, &out).await,
         Command::Accounts(command) => return command.run(&api()?, &out).await,

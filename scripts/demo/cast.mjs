@@ -47,6 +47,6 @@ export async function furnish(api, upstream) {
     keys.push({ id: made.id, name: key.name, secret: made.key, share, providers: key.providers ?? ["anthropic", "gemini"], models: key.models });
   }
   await api("PUT", "/api/routing/default/anthropic", { strategy: "headroom", max_attempts: 4 });
-  await api("PUT", "/api/stats/prices/gemini/gemini-3.8-flash", { kind: "text", status: "operator", input: 0.4, output: 2.4, cache_read: 0.04 });
+  await api("PUT", "/api/stats/prices/gemini/gemini-3.8-flash", { kind: "chat", status: "current", input: 0.4, output: 2.4, cache_read: 0.04 });
   return { accounts, keys };
 }

@@ -275,7 +275,7 @@ test("requests: filtered in the address, opened, paged to one, and exported with
     assert.equal(await main.locator("tbody > tr:not(.detail)").count(), 3);
 
     await main.getByRole("button", { name: /^Details of/ }).first().click();
-    await main.getByText("1. renamed").or(main.getByText("1. by tokens")).first().waitFor();
+    await main.getByText(/^1\. (renamed|by tokens|by file)/).first().waitFor();
     await main.getByRole("link", { name: /^[0-9a-f]{32}$/ }).first().click();
     await page.waitForURL(/session=[0-9a-f]{32}/);
     await stands(page);

@@ -25,7 +25,7 @@ export function openPrice(row, page) {
     submit: (form) => {
       const { provider, model, ...kept } = row;
       const rest = Object.fromEntries(Object.entries(kept).filter(([name]) => !USUAL.includes(name) && !LONG.includes(name)));
-      return page.api.put(path(form.elements.provider.value, form.elements.model.value.trim()), { kind: "text", status: "operator", ...rest, ...collect(form) });
+      return page.api.put(path(form.elements.provider.value, form.elements.model.value.trim()), { kind: "chat", status: "current", ...rest, ...collect(form) });
     },
     done: (answer, dialog) => page.settle(dialog, t("prices.done", { model: answer.model })),
   });
