@@ -20,6 +20,7 @@ const ELSEWHERE = {
   "npm run dev": "dev.test.mjs runs the one from a fresh clone, and this runs within the other",
   "cargo build --release": "minutes of compiling; dev.test.mjs builds and runs it so",
   "cargo run --release -p gateway --example": "minutes of compiling; the simulation is among the Rust tests",
+  "llm-gateway accounts add team-1": "wants files of its reader's; cli/tests/it/readme.rs has them and runs every line",
   "docker compose": "wants an engine; container.test.mjs runs what it would",
   "pg_dump": "npm's PostgreSQL brings no client programs",
   "psql": "npm's PostgreSQL brings no client programs; database::outage::a_settlement_that_never_lands_is_one_line_of_the_log runs the statement",

@@ -4,7 +4,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Fields;
-use crate::{credential::Credential, error::Result, pool::Account, protocol::Provider, secret::Secret};
+use crate::{
+    credential::Credential,
+    error::{Error, Kind, Result},
+    pool::Account,
+    protocol::Provider,
+    secret::Secret,
+};
 
 /// A longer key or token is none.
 const SECRET_BYTES: usize = 8 << 10;
@@ -81,7 +87,11 @@ pub(super) fn entitled(body: &mut Fields, account: &Account, given: Option<&Cred
         None => account.credential_kind == Credential::OAUTH && said.is_some(),
     };
     if is_login && said != Some(true) {
-        return Err(body.wrong("entitled", NOT_ENTITLED));
+        return Err(match given {
+            Some(_) => body.wrong("entitled", NOT_ENTITLED),
+            // It cannot be taken back while the login is there.
+            None => Error::new(Kind::Conflict, format!("`entitled` {NOT_ENTITLED}")),
+        });
     }
     Ok(said.unwrap_or(account.entitled))
 }

@@ -31,10 +31,11 @@ async fn a_login_needs_the_operators_statement() {
     let account = app.instance.manage(Method::POST, "/api/accounts", Some(new(json!(true)))).await;
     assert_eq!(account["entitled"], true);
     let path = format!("/api/accounts/{}", account["id"].as_str().unwrap());
-    for change in [json!({ "credential": login }), json!({ "entitled": false })] {
-        let (status, error) = refusal(&app, Method::PATCH, &path, change).await;
-        assert_eq!((status, &error["param"]), (400, &json!("entitled")));
-    }
+    let (status, error) = refusal(&app, Method::PATCH, &path, json!({ "credential": login })).await;
+    assert_eq!((status, &error["param"]), (400, &json!("entitled")));
+    // It cannot be taken back while the login is there.
+    let (status, error) = refusal(&app, Method::PATCH, &path, json!({ "entitled": false })).await;
+    assert_eq!(status, 409, "{error}");
     // Other changes do not ask again, and a key needs no statement.
     let key = json!({ "kind": "api_key", "api_key": "sk-ant-1" });
     for change in [json!({ "note": "x" }), json!({ "entitled": true }), json!({ "credential": key })] {
