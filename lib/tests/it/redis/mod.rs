@@ -7,7 +7,7 @@ mod work;
 
 use serde_json::json;
 
-use crate::support::{App, Instance, Redis, TOKEN, Upstash};
+use crate::support::{App, Instance, Redis, TOKEN, Upstash, eventually};
 
 /// What the gateway has Redis do.
 const SCRIPT: &str = include_str!("../../../src/windows/minutes.lua");
@@ -63,6 +63,16 @@ impl House {
     async fn counted_in_postgres(&self) -> i64 {
         let sql = "(select count(*) from key_minutes) + (select count(*) from minutes)";
         self.app.database.number(sql).await
+    }
+
+    /// Waits until the key and the account count what the only request has really used, and tells it: the correction of
+    /// an estimate reaches Redis after the row is written. Both must have a limit of tokens.
+    async fn tokens_are_what_was_used(&self) -> i64 {
+        let row = self.app.only_row().await;
+        let used = row["input_tokens"].as_i64().unwrap() + row["output_tokens"].as_i64().unwrap();
+        let corrected = || async { (self.redis.tokens().await == 2 * used).then_some(()) };
+        eventually("the key and the account count what was used", corrected).await;
+        used
     }
 }
 
