@@ -12,7 +12,7 @@ use http::{
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::{Arrival, claim, open::Open, refresh, sign};
+use super::{Arrival, claim, open::Open, refresh, sign, unclaimed};
 use crate::{
     error::{Error, Kind, Result},
     gateway::Context,
@@ -50,6 +50,9 @@ pub(super) async fn list(cx: &Context, mut arrival: Arrival, kind: ThingKind) ->
             // All of these turned out to be gone: a page without anything would read as the last.
             Some((at, name)) if items.is_empty() && !backwards => from = Cut::After(at, name),
             end => {
+                if last.is_none() {
+                    unclaimed(cx, &mut arrival).await?;
+                }
                 return Ok(answer(
                     &arrival,
                     &open,

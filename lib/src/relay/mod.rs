@@ -22,6 +22,7 @@ mod upkeep;
 mod watch;
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -62,6 +63,8 @@ pub(crate) struct Arrival {
     pub(crate) id: RequestId,
     pub(crate) at: Timestamp,
     pub(crate) began: Instant,
+    /// The caller's address; `None` where the platform does not say.
+    pub(crate) from: Option<IpAddr>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
@@ -95,6 +98,7 @@ impl Arrival {
     /// Whether the key may make this call.
     pub(crate) fn allowed(&self) -> Result<()> {
         self.key.must_be_active(self.at)?;
+        self.key.must_come_from(self.from)?;
         if self.login == Login::Caller {
             self.key.may_pass_through()?;
         }
@@ -144,7 +148,10 @@ async fn serve(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Respons
         return list::list(cx, arrival, kind).await;
     }
     if arrival.demand.act.is_some() || !arrival.demand.names.is_empty() {
-        arrival.place = things::place(cx, &arrival).await?;
+        arrival.place = match things::place(cx, &arrival).await {
+            Ok(place) => place,
+            Err(error) => return Err(unclaimed(cx, &mut arrival).await.err().unwrap_or(error)),
+        };
         open.is_about(arrival.place.batch.clone());
     }
     let mut tried: Vec<AccountId> = Vec::new();
@@ -191,6 +198,13 @@ async fn serve(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Respons
             Err(no_answer())
         }
     }
+}
+
+/// No claim has looked at the key, and what is remembered of it may be old: refuses what it may not call any more.
+async fn unclaimed(cx: &Context, arrival: &mut Arrival) -> Result<()> {
+    arrival.snapshot = cx.snapshot_since(Instant::now()).await?;
+    arrival.key = cx.key(&arrival.snapshot, &arrival.presented).await?;
+    arrival.allowed()
 }
 
 fn no_answer() -> Error {

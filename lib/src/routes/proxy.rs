@@ -65,6 +65,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         id: id.clone(),
         at,
         began,
+        from: cx.from,
         method: head.method,
         uri: head.uri,
         headers: head.headers,

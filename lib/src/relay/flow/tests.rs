@@ -91,6 +91,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         id: RequestId::from("req_1".to_owned()),
         at: clock::now(),
         began: Moment::now(),
+        from: None,
         method: Method::POST,
         demand: Demand::read(call, &headers, &body).unwrap(),
         uri,

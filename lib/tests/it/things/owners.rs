@@ -52,6 +52,34 @@ async fn b2_another_keys_things_are_not_there() {
     good(house.get(&house.alice, &format!("/v1beta/{cache}")).await).await;
 }
 
+/// A3: a key that was revoked, or may not be used from here any more, is refused on the very next request, also where no
+/// account needs to be asked; on an instance that remembers the key as it was.
+#[tokio::test]
+async fn a3_a_revoked_key_sees_no_list_and_no_thing() {
+    let house = House::new().await;
+    let neighbour = house.app.neighbour().await;
+    for change in [None, Some(json!({ "allowed_cidrs": ["192.0.2.0/24"] }))] {
+        let (id, key) = crate::support::keys::issue(&house.app, json!({})).await;
+        let get = |path: &str| {
+            let request = neighbour.request(Method::GET, path).header("x-api-key", &key);
+            request.header("anthropic-version", "2023-06-01").send()
+        };
+        let lists = ["/v1/files", "/v1/messages/batches"];
+        for path in lists {
+            good(get(path).await.unwrap()).await;
+        }
+        let path = format!("/api/keys/{id}");
+        let status = if change.is_some() { 403 } else { 401 };
+        match change {
+            Some(change) => drop(house.app.instance.manage(Method::PATCH, &path, Some(change)).await),
+            None => drop(house.app.instance.manage(Method::DELETE, &path, None).await),
+        }
+        for path in lists.into_iter().chain(["/v1/files/file_none"]) {
+            assert_eq!(get(path).await.unwrap().status(), status, "{path}");
+        }
+    }
+}
+
 /// Later calls that name a thing go to the account that made it, on every instance.
 #[tokio::test]
 async fn a_thing_stays_on_its_account() {
