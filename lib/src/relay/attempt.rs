@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     Arrival, assist,
+    conceal::conceal,
     hold::{self, Broken, Held, Told},
     open::Open,
     refresh,
@@ -51,7 +52,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return Outcome::Elsewhere { penalty: Some(Penalty::NeedsAuth), held: None };
         }
     };
-    let (held, verdict) = match send(cx, arrival, account.api(), outgoing, open).await {
+    let (mut held, verdict) = match send(cx, arrival, account.api(), outgoing, open).await {
         Ok(held) => held,
         Err(unanswered) => {
             unreached(&account.id, &unanswered, open, began);
@@ -60,6 +61,11 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         }
     };
     learn(cx, account, &held);
+    if verdict != Verdict::Deliver
+        && let Ok(credential) = cx.gateway.unseal(account)
+    {
+        conceal(&mut held, &credential);
+    }
     match verdict {
         Verdict::Deliver | Verdict::CallersFault => {
             open.attempted(&account.id, "delivered", Some(&held), began.elapsed());

@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{
-    refresh,
+    conceal, refresh,
     setback::{self, Failure},
 };
 use crate::{
@@ -98,6 +98,8 @@ async fn ask(cx: &Context, account: &Account) -> Result<Asked> {
         Ok(told) => told,
         Err(message) => return Ok(Asked { status: None, penalty: Some(Penalty::Unreachable), message }),
     };
+    // An upstream may repeat what it was sent.
+    let body = if status.is_success() { Cow::Borrowed(&body[..]) } else { conceal::without(&body, &credential) };
     let answer = Answer { status, headers: &headers, body: &body };
     let (penalty, message) = match (status.is_success(), account.provider.judge(&answer, clock::now())) {
         _ if account.api() == Api::CodeAssist && is_barred_by_policy(&body) => (None, None),

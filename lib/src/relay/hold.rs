@@ -27,7 +27,7 @@ pub(super) struct Held {
     /// What is still to come; `None` when all has been read.
     pub(super) rest: Option<Source>,
     /// The error, unpacked, where it is one: its body's beginning, or the data of a stream's event.
-    error: Vec<u8>,
+    pub(super) error: Vec<u8>,
     /// What it says that it used, where it is an error.
     pub(super) told: Option<Box<Told>>,
 }

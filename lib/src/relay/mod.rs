@@ -5,6 +5,7 @@ mod attempt;
 mod body;
 mod check;
 mod claim;
+mod conceal;
 mod flow;
 mod hold;
 mod list;

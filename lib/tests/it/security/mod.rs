@@ -1,5 +1,6 @@
 //! What the gateway keeps out, and what it keeps in.
 
+mod echo;
 mod everywhere;
 mod headers;
 mod input;
