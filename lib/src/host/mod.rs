@@ -1,6 +1,7 @@
 //! Where the gateway runs: as functions, or as one local process. Both answer through the same door.
 
 pub mod local;
+pub mod panics;
 pub mod vercel;
 
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
@@ -76,8 +77,9 @@ pub fn check_log_filter(env: &Environment) -> Result<()> {
     filter.map(drop).map_err(|why| Error::new(Kind::InvalidRequest, format!("LOG is not a tracing filter: {why}")))
 }
 
-/// Sends log lines to standard error, one for each event.
+/// Sends log lines to standard error, one for each event; a panic is one, too.
 pub fn log_to_stderr(env: &Environment) {
+    panics::listen();
     let filter = EnvFilter::try_new(log_filter(env)).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second subscriber in one process is refused; the first goes on serving.
     let _already_set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();

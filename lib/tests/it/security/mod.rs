@@ -6,6 +6,7 @@ mod headers;
 mod input;
 mod liars;
 mod pages;
+mod panics;
 mod planted;
 mod sealing;
 mod table;
