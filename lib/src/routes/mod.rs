@@ -15,7 +15,7 @@ mod stats;
 use std::{net::IpAddr, sync::Arc};
 
 use http::{
-    HeaderMap, Uri,
+    HeaderMap, Method, Uri,
     header::{ALLOW, CONTENT_ENCODING},
 };
 
@@ -76,7 +76,7 @@ impl Router {
     }
 
     /// Answers a request. Without a gateway the answer says what to set.
-    pub(crate) async fn answer(self, gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
+    pub(crate) async fn answer(self, gateway: &Result<Arc<Gateway>>, visit: Visit, mut request: Request) -> Response {
         if self == Self::Proxy {
             let leave = gateway.as_ref().ok().and_then(|gateway| cors::leave(&gateway.config.cors_origins, &request));
             return match leave {
@@ -86,6 +86,11 @@ impl Router {
             };
         }
         let Visit { id, from, background } = visit;
+        // HEAD is told what GET would be, without the body.
+        let wants_head = request.method() == Method::HEAD;
+        if wants_head {
+            *request.method_mut() = Method::GET;
+        }
         let uri = request.uri().clone();
         let answered = match gateway {
             Ok(gateway) => {
@@ -109,7 +114,8 @@ impl Router {
             }
             refusal
         });
-        reply::finish(response, &id)
+        let response = reply::finish(response, &id);
+        if wants_head { reply::head_of(response) } else { response }
     }
 
     /// Refuses a request of which nothing else has been looked at.

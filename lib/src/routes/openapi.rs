@@ -26,12 +26,16 @@ pub(super) fn answer() -> Response {
     response
 }
 
+/// Refuses a path or a method that the document does not have; gives what it says of them.
+pub(super) fn must_take(method: &Method, uri: &Uri) -> Result<&'static Value> {
+    let methods = methods_of(uri).ok_or_else(no_such_path)?;
+    let operation = methods.get(&method.as_str().to_ascii_lowercase());
+    operation.ok_or_else(|| Error::new(Kind::MethodNotAllowed, "this path does not take this method"))
+}
+
 /// Refuses a path, a method or a parameter that the document does not have, and a parameter that is empty or given twice.
 pub(super) fn must_list(method: &Method, uri: &Uri) -> Result<()> {
-    let methods = methods_of(uri).ok_or_else(no_such_path)?;
-    let Some(operation) = methods.get(&method.as_str().to_ascii_lowercase()) else {
-        return Err(Error::new(Kind::MethodNotAllowed, "this path does not take this method"));
-    };
+    let operation = must_take(method, uri)?;
     let mut seen = BTreeSet::new();
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         let listed = if name.strip_prefix("label.").is_some_and(|name| !name.is_empty()) { LABELS } else { &name };
@@ -51,7 +55,8 @@ pub(super) fn must_list(method: &Method, uri: &Uri) -> Result<()> {
 
 /// What an `allow` header says of a path.
 pub(super) fn allowed(uri: &Uri) -> Option<HeaderValue> {
-    let methods: Vec<_> = methods_of(uri)?.keys().map(|method| method.to_ascii_uppercase()).collect();
+    let methods = methods_of(uri)?.keys().map(|method| if method == "get" { "get, head" } else { method });
+    let methods: Vec<_> = methods.map(str::to_ascii_uppercase).collect();
     HeaderValue::from_str(&methods.join(", ")).ok()
 }
 
@@ -113,6 +118,6 @@ mod tests {
             let target = format!("/api/stats/summary?{name}=a");
             check(&Method::GET, &target, Err((Kind::InvalidRequest, Some(name))));
         }
-        assert_eq!(allowed(&Uri::from_static("/api/keys")).unwrap(), "GET, POST");
+        assert_eq!(allowed(&Uri::from_static("/api/keys")).unwrap(), "GET, HEAD, POST");
     }
 }

@@ -1,6 +1,7 @@
 //! Answers of the management API.
 
 use http::{HeaderValue, StatusCode, header};
+use http_body::Body as _;
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -71,6 +72,15 @@ pub(super) fn finish(mut response: Response, id: &RequestId) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The answer without its body, whose length is told where it is known.
+pub(super) fn head_of(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, full(""))
 }
 
 /// An error is logged once, here, with its cause.

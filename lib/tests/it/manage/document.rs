@@ -65,7 +65,7 @@ async fn the_document_is_served_to_everybody() {
     );
     assert_eq!(answer.json_text().await, document());
     let answer = app.instance.operator(Method::DELETE, "/api/keys", None).await;
-    assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &"GET, POST".parse().unwrap()));
+    assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &"GET, HEAD, POST".parse().unwrap()));
 }
 
 /// Every route that the code matches is in the document, and the other way round.

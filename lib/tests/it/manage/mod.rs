@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod document;
+mod heads;
 mod keys;
 mod matrix;
 mod roles;
