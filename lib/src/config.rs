@@ -36,6 +36,8 @@ pub struct Config {
     pub encryption_keys: Vec<EncryptionKey>,
     /// Where the minutes are counted if not in Postgres: see [`Redis`].
     pub redis: Option<Redis>,
+    /// `REDIS_TIMEOUT_MS`: so long a request waits for Redis before it goes by Postgres; 800 ms.
+    pub redis_timeout: Duration,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
     /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
@@ -197,6 +199,7 @@ impl Config {
             admin_token: checked_admin_token(admin_token)?,
             encryption_keys,
             redis: Redis::read(env)?,
+            redis_timeout: redis::timeout(env)?,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,

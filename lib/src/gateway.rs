@@ -81,7 +81,7 @@ impl Gateway {
         Ok(Self {
             store: Store::new(&config)?,
             upstream: Upstream::new(config.allow_insecure_upstreams),
-            windows: config.redis.as_ref().map(Windows::new).transpose()?,
+            windows: config.redis.as_ref().map(|redis| Windows::new(redis, config.redis_timeout)).transpose()?,
             renewals: Renewals::default(),
             failing: Failing::default(),
             shut: sign_ins::Shut::default(),

@@ -1,5 +1,7 @@
 //! Where Redis is, by the names that integrations set and by those that people do.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::{Environment, unset};
@@ -18,6 +20,14 @@ pub enum Redis {
     },
     /// `REDIS_URL`: `redis://` or `rediss://`.
     Tcp(Secret),
+}
+
+/// `REDIS_TIMEOUT_MS`: so long a request waits for Redis before it goes by Postgres, in milliseconds; 800.
+pub(super) fn timeout(env: &Environment) -> Result<Duration> {
+    match env.parse("REDIS_TIMEOUT_MS", 800)? {
+        ms @ 50..=10_000 => Ok(Duration::from_millis(ms)),
+        _ => Err(unset("REDIS_TIMEOUT_MS is a number of milliseconds from 50 to 10000")),
+    }
 }
 
 impl Redis {
@@ -71,6 +81,17 @@ fn rest_url(name: &str, value: &str) -> Result<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_redis_is_waited_for() {
+        for (value, expect) in
+            [("", Ok(800)), ("50", Ok(50)), ("10000", Ok(10_000)), ("49", Err(())), ("soon", Err(()))]
+        {
+            let mut env = Environment::from([]);
+            env.set("REDIS_TIMEOUT_MS", value);
+            assert_eq!(timeout(&env).map_err(drop), expect.map(Duration::from_millis), "{value}");
+        }
+    }
 
     /// Redis by every name; whole pairs only, and none needed.
     #[test]

@@ -11,9 +11,6 @@ use tokio::time::timeout;
 use super::{Fault, rest::Rest, tcp::Tcp};
 use crate::{config, error::Result};
 
-/// A request waits so long for Redis, and then goes by Postgres. A switch may cost a window, so it is not made lightly.
-const PATIENCE: Duration = Duration::from_millis(800);
-
 const SCRIPT: &str = include_str!("minutes.lua");
 /// Without it each call at Upstash locks the whole database; plain Redis does not know it.
 const LOCK_KEYS_ONLY: &str = "#!lua flags=allow-key-locking\n";
@@ -21,6 +18,8 @@ const LOCK_KEYS_ONLY: &str = "#!lua flags=allow-key-locking\n";
 /// A connection with the script at its other end.
 pub(super) struct Link {
     wire: Wire,
+    /// A request waits so long, and then goes by Postgres. A switch may cost a window, so it is not made lightly.
+    patience: Duration,
     script: String,
     sha: String,
     /// Until when Redis is left alone; `None` while it answers.
@@ -34,7 +33,7 @@ enum Wire {
 
 impl Link {
     /// Connects to nothing yet.
-    pub(super) fn new(config: &config::Redis) -> Result<Self> {
+    pub(super) fn new(config: &config::Redis, patience: Duration) -> Result<Self> {
         let (wire, script) = match config {
             config::Redis::Rest { url, token } => {
                 (Wire::Rest(Box::new(Rest::new(url.clone(), token.clone()))), [LOCK_KEYS_ONLY, SCRIPT].concat())
@@ -43,7 +42,7 @@ impl Link {
         };
         let sha = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, script.as_bytes());
         let sha = sha.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { wire, script, sha, away: Mutex::default() })
+        Ok(Self { wire, patience, script, sha, away: Mutex::default() })
     }
 
     /// Whether Redis is asked at the moment.
@@ -65,7 +64,7 @@ impl Link {
         if !self.begin() {
             return None;
         }
-        let asked = timeout(PATIENCE, async {
+        let asked = timeout(self.patience, async {
             let mut answer = self.eval(keys, arguments).await;
             for _ in 1..tries {
                 if let Err(Fault::Broken(_)) = answer {
@@ -115,7 +114,7 @@ impl Link {
         let mut away = self.away();
         let open = away.is_none_or(|until| Instant::now() >= until);
         if let Some(until) = away.as_mut().filter(|_| open) {
-            *until = Instant::now() + PATIENCE;
+            *until = Instant::now() + self.patience;
         }
         open
     }

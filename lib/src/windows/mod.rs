@@ -73,9 +73,9 @@ fn minute_limit(key: &ApiKey, measure: Measure) -> Option<&Limit> {
 }
 
 impl Windows {
-    /// Knows where Redis is; nothing is connected yet.
-    pub(crate) fn new(config: &config::Redis) -> Result<Self> {
-        Ok(Self(Link::new(config)?))
+    /// Knows where Redis is, and how long a request waits for it; nothing is connected yet.
+    pub(crate) fn new(config: &config::Redis, patience: Duration) -> Result<Self> {
+        Ok(Self(Link::new(config, patience)?))
     }
 
     /// Whether Redis is asked at the moment.
