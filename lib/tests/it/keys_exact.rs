@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     support::{
         App, Instance, eventually,
-        keys::{age, limited, standing, sums_are_the_ledgers},
+        keys::{age, answered, decided, limited, standing, sums_are_the_ledgers},
     },
     walk::hello,
 };
@@ -23,20 +23,6 @@ async fn crowd(app: &App) -> Vec<Instance> {
         instances.push(app.neighbour().await);
     }
     instances
-}
-
-/// How many of so many calls at once, spread over the instances, are answered; all others must be refused with 429.
-async fn answered(instances: &[Instance], key: &str, calls: usize) -> usize {
-    let call = |n: usize| instances[n % instances.len()].messages(key, hello(false)).send();
-    let answers = join_all((0..calls).map(call)).await;
-    let mut through = 0;
-    for answer in answers {
-        match answer.unwrap().status() {
-            StatusCode::OK => through += 1,
-            status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
-        }
-    }
-    through
 }
 
 /// Across 8 instances a key with 100 requests/minute gets 100 through, not 101; and with 100 a day, likewise.
@@ -64,7 +50,7 @@ async fn requests_in_flight_never_exceed_the_cap_across_eight_instances() {
     app.fake.script(Script::always(Answer::after(Before::Held)));
     let refused = Cell::new(0);
     let call = async |n: usize| {
-        let answer = instances[n % INSTANCES].messages(&key, hello(false)).send().await.unwrap();
+        let answer = decided(&instances[n % INSTANCES], &key).await;
         refused.set(refused.get() + usize::from(answer.status() == StatusCode::TOO_MANY_REQUESTS));
     };
     tokio::join!(join_all((0..40).map(call)), async {
@@ -88,7 +74,7 @@ async fn money_overruns_by_at_most_what_was_in_flight() {
     let limit = cost * 10 + cost / 2;
     let (id, key) = limited(&app, json!({ "cost_total_usd": limit as f64 / 1e6 })).await;
     let caller = async |n: usize| {
-        while instances[n].messages(&key, hello(false)).send().await.unwrap().status() == StatusCode::OK {}
+        while decided(&instances[n], &key).await.status() == StatusCode::OK {}
     };
     join_all((0..AT_ONCE).map(caller)).await;
     app.ledger().await;
@@ -118,7 +104,7 @@ async fn d8_a_new_key_and_a_hundred_at_once_overrun_by_what_is_in_flight() {
     let (_, key) = limited(&app, json!({ "cost_per_day_usd": (estimate * 5) as f64 / 1e6 })).await;
     let refused = Cell::new(0);
     let call = async |n: usize| {
-        let answer = instances[n % INSTANCES].messages(&key, hello(false)).send().await.unwrap();
+        let answer = decided(&instances[n % INSTANCES], &key).await;
         refused.set(refused.get() + usize::from(answer.status() == StatusCode::TOO_MANY_REQUESTS));
     };
     tokio::join!(join_all((0..CALLS).map(call)), async {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Peers wake within this ("500 ms to a few seconds").
-const USUAL: Duration = Duration::from_secs(3);
+const USUAL: Duration = Duration::from_secs(2);
 
 /// A database with a schema, an account and a key, asleep behind a wire; and the key.
 async fn asleep(takes: Duration) -> (App, Chaos, String) {
@@ -42,10 +42,11 @@ async fn a_cold_instance_before_a_sleeping_database_serves_its_first_request() {
 
 #[tokio::test]
 async fn a_database_that_wakes_too_slowly_is_told_in_time_and_serves_the_next() {
-    let (app, _chaos, key) = asleep(Duration::from_secs(6)).await;
+    const TAKES: Duration = Duration::from_secs(9);
+    let (app, _chaos, key) = asleep(TAKES).await;
     let began = Instant::now();
     let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < TAKES, "before it wakes: {:?}", began.elapsed());
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
     eventually("it is awake", || async {
@@ -62,21 +63,22 @@ async fn an_instance_on_vercel_holds_two_connections_whatever_comes() {
     let key = app.key(json!({})).await;
     let questions =
         ["summary", "series", "accounts", "keys", "models", "requests", "live", "export.csv", "metrics", "audit"];
+    // Who is told that the database had no time, comes again.
     let calls = (0..80).map(|n| {
         let (app, key) = (&app, &key);
-        async move {
-            match n % 4 {
+        eventually("it is answered", move || async move {
+            let answer = match n % 4 {
                 0 | 1 => {
                     let path = format!("/api/stats/{}", questions[(n / 4 * 2 + n % 4) % questions.len()]);
-                    let answer = app.instance.operator(Method::GET, &path, None).await;
-                    let status = answer.status();
-                    answer.text().await.unwrap();
-                    status
+                    app.instance.operator(Method::GET, &path, None).await
                 }
-                2 => app.instance.operator(Method::POST, "/api/keys", Some(json!({ "name": "k" }))).await.status(),
-                _ => app.instance.messages(key, hello(true)).send().await.unwrap().status(),
-            }
-        }
+                2 => app.instance.operator(Method::POST, "/api/keys", Some(json!({ "name": "k" }))).await,
+                _ => app.instance.messages(key, hello(true)).send().await.unwrap(),
+            };
+            let status = answer.status();
+            answer.text().await.unwrap();
+            (status != StatusCode::SERVICE_UNAVAILABLE).then_some(status)
+        })
     });
     for status in futures_util::future::join_all(calls).await {
         assert!(status.is_success(), "{status}");

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use fake_upstream::{Answer, Script};
 use http::StatusCode;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, Chaos, Database, Wire, eventually, log_of},
+    support::{App, Chaos, Database, PATIENCE, Wire, eventually, log_of},
     walk::hello,
 };
 
@@ -31,7 +32,10 @@ fn contents() -> String {
     json!({ "contents": [{ "role": "user", "parts": [{ "text": "[[say well met]]" }] }] }).to_string()
 }
 
-/// Every kind of caller asks at once, and each is told within five seconds.
+/// Five seconds, as long again for a machine that has too much to do.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Every kind of caller asks at once, and each is told in time.
 async fn all_are_told(app: &App, key: &str) {
     let began = Instant::now();
     let (anthropic, gemini, stream, models, management, health) = tokio::join!(
@@ -46,7 +50,7 @@ async fn all_are_told(app: &App, key: &str) {
         app.instance.operator(Method::GET, "/api/accounts", None),
         app.instance.request(Method::GET, "/api/health").send(),
     );
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < TOLD_WITHIN, "{:?}", began.elapsed());
     for answer in [anthropic.unwrap(), models.unwrap()] {
         let told = told(answer).await;
         assert_eq!((&told["type"], told["error"]["type"].is_string()), (&json!("error"), true), "{told}");
@@ -75,8 +79,7 @@ async fn told(answer: Response) -> Value {
 async fn serves(app: &App, key: &str) {
     let answer = app.instance.messages(key, hello(false)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap());
-    let health = app.instance.request(Method::GET, "/api/health").send().await.unwrap();
-    assert_eq!(health.status(), StatusCode::OK);
+    crate::support::health(&app.instance).await;
 }
 
 #[tokio::test]
@@ -103,7 +106,7 @@ async fn a_database_that_hangs_is_told_and_comes_back() {
     for answer in futures_util::future::join_all(crowd).await {
         told(answer.unwrap()).await;
     }
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(began.elapsed() < TOLD_WITHIN, "{:?}", began.elapsed());
     chaos.becomes(Wire::Open);
     serves(&app, &key).await;
 }
@@ -152,11 +155,12 @@ async fn connections_that_were_cut_meanwhile_are_no_fault() {
 async fn a_settlement_outlives_an_outage_and_lands_once() {
     for wire in [Wire::Refused, Wire::Frozen] {
         let (app, chaos, key) = wired().await;
-        let body = hello(true).replace("[[say well met]]", "[[words 40]] [[gap 20]]");
-        let mut answer = app.instance.messages(&key, body).send().await.unwrap();
+        app.fake.script(Script::once(Answer::held_after(3)));
+        let mut answer = app.instance.messages(&key, hello(true)).send().await.unwrap();
         let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
         assert!(answer.chunk().await.unwrap().is_some());
         chaos.becomes(wire);
+        app.fake.release(1);
         let rest = answer.text().await.unwrap();
         assert!(rest.contains("message_stop"), "an outage is no matter to a stream that runs: {rest}");
         let failed = |line: &String| line.contains("a ledger row could not be written");
@@ -171,14 +175,15 @@ async fn a_settlement_outlives_an_outage_and_lands_once() {
 #[tokio::test]
 async fn a_settlement_that_never_lands_is_one_line_of_the_log() {
     let (app, chaos, key) = wired().await;
-    let body = hello(true).replace("[[say well met]]", "[[words 20]] [[gap 20]]");
-    let mut answer = app.instance.messages(&key, body).send().await.unwrap();
+    app.fake.script(Script::once(Answer::held_after(3)));
+    let mut answer = app.instance.messages(&key, hello(true)).send().await.unwrap();
     let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert!(answer.chunk().await.unwrap().is_some());
     chaos.becomes(Wire::Refused);
+    app.fake.release(1);
     answer.text().await.unwrap();
     let lost = |line: &String| line.contains("a ledger row was not written");
-    let line = tokio::time::timeout(Duration::from_secs(60), async {
+    let line = tokio::time::timeout(4 * PATIENCE, async {
         loop {
             if let Some(line) = log_of(&id).into_iter().find(lost) {
                 return line;
@@ -186,7 +191,7 @@ async fn a_settlement_that_never_lands_is_one_line_of_the_log() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    let line = line.await.expect("the tries end within a minute");
+    let line = line.await.expect("the tries end");
     // The record is a field of the line, as JSON in quotes.
     let quoted = &line[line.find("record=").unwrap() + 7..];
     let quoted: String = serde_json::Deserializer::from_str(quoted).into_iter().next().unwrap().unwrap();

@@ -182,11 +182,10 @@ async fn one_request_is_shown_with_its_attempts() {
 #[tokio::test]
 async fn health_needs_no_token() {
     let app = App::start().await;
+    let health = crate::support::health(&app.instance).await;
     let answer = app.instance.request(Method::GET, "/api/health").send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["cache-control"], "no-store");
     assert!(answer.headers().contains_key("x-request-id"));
-    let health: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(health, json!({ "status": "ok", "version": version, "database": "ok", "redis": "unset" }));
 }

@@ -5,20 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{House, Way};
-use crate::{
-    support::{Instance, eventually, keys::limited, log_of, said_of_redis},
-    walk::hello,
+use super::{House, PATIENT, Way};
+use crate::support::{
+    Instance, eventually,
+    keys::{answered, limited},
+    log_of, said_of_redis,
 };
-
-/// How many of so many calls at once are answered; all others must be refused with 429.
-async fn answered(instances: &[&Instance], key: &str, calls: usize) -> usize {
-    let call = |n: usize| instances[n % instances.len()].messages(key, hello(false)).send();
-    let answers = join_all((0..calls).map(call)).await;
-    let statuses: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().status().as_u16()).collect();
-    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
-    statuses.into_iter().filter(|status| *status == 200).count()
-}
 
 /// Killed while requests are under way, and back: none fails, health and log say it, and it counts again by itself.
 #[tokio::test]
@@ -90,7 +82,7 @@ async fn one_instance_without_redis_is_counted_with_all_others() {
     let house = House::ready(Way::Tcp).await;
     house.app.account("anthropic", "sk-ant-two", json!({ "requests_per_minute": 1000 })).await;
     let (_, key) = limited(&house.app, json!({ "requests_per_minute": 100 })).await;
-    let cut_off = Instance::start(&house.app.database.url, &[("REDIS_URL", "redis://127.0.0.1:1")]).await;
+    let cut_off = Instance::start(&house.app.database.url, &[("REDIS_URL", "redis://127.0.0.1:1"), PATIENT]).await;
     assert_eq!(answered(&[&cut_off], &key, 1).await, 1);
     assert_eq!(said_of_redis(&cut_off).await, "down");
     let neighbour = house.neighbour().await;
@@ -106,4 +98,19 @@ async fn one_instance_without_redis_is_counted_with_all_others() {
     );
     house.app.ledger().await;
     assert_eq!(house.counted_in_postgres().await, before);
+}
+
+/// A rolling change: instances with Redis and instances without it count apart, and let a window each through.
+#[tokio::test]
+async fn while_only_some_instances_have_redis_each_kind_lets_a_window_through() {
+    let house = House::ready(Way::Tcp).await;
+    let (_, key) = limited(&house.app, json!({ "requests_per_minute": 10 })).await;
+    let without = house.app.neighbour().await;
+    assert_eq!(answered(&[&house.app.instance], &key, 14).await, 10);
+    assert_eq!(answered(&[&without], &key, 14).await, 10);
+    assert_eq!(answered(&[&house.app.instance, &without], &key, 4).await, 0);
+    assert_eq!(
+        (said_of_redis(&house.app.instance).await, said_of_redis(&without).await),
+        ("ok".into(), "unset".into())
+    );
 }

@@ -10,30 +10,12 @@ use serde_json::{Value, json};
 use super::{House, SCRIPT, Way};
 use crate::{
     support::{
-        Instance, TOKEN, Trouble, eventually,
-        keys::{limited, me, standing},
+        TOKEN, Trouble, eventually,
+        keys::{answered, decided, limited, me, standing},
         said_of_redis,
     },
     walk::hello,
 };
-
-/// Callers of a crowd. On a machine that has too much to do, a gateway that gets no turn takes Redis to be slow.
-const AT_ONCE: usize = 40;
-
-/// How many of so many calls, spread over the instances, are answered; all others must be refused with 429.
-async fn answered(instances: &[Instance], key: &str, calls: usize) -> usize {
-    let caller = async |first: usize| {
-        let mut through = 0;
-        for n in (first..calls).step_by(AT_ONCE) {
-            match instances[n % instances.len()].messages(key, hello(false)).send().await.unwrap().status() {
-                StatusCode::OK => through += 1,
-                status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
-            }
-        }
-        through
-    };
-    join_all((0..AT_ONCE).map(caller)).await.into_iter().sum()
-}
 
 /// Across 8 instances a key with 100 requests a minute gets 100 through, not 101.
 #[tokio::test]
@@ -104,7 +86,7 @@ async fn requests_in_flight_never_exceed_the_cap_across_eight_instances() {
     house.app.fake.script(Script::always(Answer::after(Before::Held)));
     let refused = Cell::new(0);
     let call = async |n: usize| {
-        let answer = instances[n % 8].messages(&key, hello(false)).send().await.unwrap();
+        let answer = decided(&instances[n % 8], &key).await;
         refused.set(refused.get() + usize::from(answer.status() == StatusCode::TOO_MANY_REQUESTS));
     };
     tokio::join!(join_all((0..40).map(call)), async {

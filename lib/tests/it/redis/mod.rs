@@ -12,6 +12,9 @@ use crate::support::{App, Instance, Redis, TOKEN, Upstash, eventually};
 /// What the gateway has Redis do.
 const SCRIPT: &str = include_str!("../../../src/windows/minutes.lua");
 
+/// A machine that has too much to do is not to be taken for a Redis that is away.
+const PATIENT: (&str, &str) = ("REDIS_TIMEOUT_MS", "10000");
+
 /// How the gateway reaches Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -45,7 +48,13 @@ impl House {
 
     /// Another instance on the same database and the same Redis.
     async fn neighbour(&self) -> Instance {
-        let variables = variables(self.way, &self.redis, &self.upstash);
+        self.neighbour_with(PATIENT).await
+    }
+
+    /// The same, with one more environment variable.
+    async fn neighbour_with(&self, more: (&'static str, &str)) -> Instance {
+        let mut variables = variables(self.way, &self.redis, &self.upstash);
+        variables.push((more.0, more.1.to_owned()));
         let borrowed: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Instance::start(&self.app.database.url, &borrowed).await
     }
@@ -77,11 +86,13 @@ impl House {
 }
 
 fn variables(way: Way, redis: &Redis, upstash: &Upstash) -> Vec<(&'static str, String)> {
-    match way {
+    let mut variables = match way {
         Way::Tcp => vec![("REDIS_URL", redis.url())],
         Way::Rest => vec![
             ("UPSTASH_REDIS_REST_URL", format!("http://{}", upstash.address)),
             ("UPSTASH_REDIS_REST_TOKEN", TOKEN.to_owned()),
         ],
-    }
+    };
+    variables.push((PATIENT.0, PATIENT.1.to_owned()));
+    variables
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{House, SCRIPT, Way};
+use super::{House, PATIENT, SCRIPT, Way};
 use crate::{
     support::{
         Certificates, Instance, PASSWORD, Redis, TOKEN, Trouble, Upstash, eventually, keys::limited, log_of,
@@ -46,13 +46,15 @@ async fn whatever_upstash_has_postgres_counts() {
         let house = House::ready(Way::Rest).await;
         let (_, key) = limited(&house.app, json!({ "requests_per_minute": 2 })).await;
         house.upstash.has(trouble);
-        call(&house.app.instance, &key).await;
+        let ms = if trouble == Trouble::Silent { "200" } else { PATIENT.1 };
+        let instance = house.neighbour_with((PATIENT.0, ms)).await;
+        call(&instance, &key).await;
         let asked = house.upstash.commands().len();
-        call(&house.app.instance, &key).await;
-        let refused = house.app.instance.messages(&key, hello(false)).send().await.unwrap();
+        call(&instance, &key).await;
+        let refused = instance.messages(&key, hello(false)).send().await.unwrap();
         assert_eq!(refused.status(), 429, "{trouble:?}");
         assert_eq!(house.upstash.commands().len(), asked, "{trouble:?}: it is left alone");
-        assert_eq!(said_of_redis(&house.app.instance).await, "down");
+        assert_eq!(said_of_redis(&instance).await, "down");
         assert!(!log_of(reason).is_empty(), "{reason}");
         assert_eq!(house.app.ledger().await.len(), 2);
     }
@@ -69,9 +71,9 @@ async fn a_wrong_secret_is_said_and_not_shown() {
     let tcp = house.redis.url().replace(PASSWORD, &format!("{PASSWORD}-but-wrong"));
     let none = house.redis.url().replace(&format!(":{PASSWORD}@"), "");
     for variables in [
-        vec![("KV_REST_API_URL", rest.as_str()), ("KV_REST_API_TOKEN", &wrong)],
-        vec![("REDIS_URL", &tcp)],
-        vec![("REDIS_URL", &none)],
+        vec![("KV_REST_API_URL", rest.as_str()), ("KV_REST_API_TOKEN", &wrong), PATIENT],
+        vec![("REDIS_URL", &tcp), PATIENT],
+        vec![("REDIS_URL", &none), PATIENT],
     ] {
         let instance = Instance::start(&house.app.database.url, &variables).await;
         call(&instance, &key).await;
@@ -90,7 +92,7 @@ async fn both_families_of_names_are_understood() {
     for (url, token) in
         [("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"), ("KV_REST_API_URL", "KV_REST_API_TOKEN")]
     {
-        let instance = Instance::start(&house.app.database.url, &[(url, &rest), (token, TOKEN)]).await;
+        let instance = Instance::start(&house.app.database.url, &[(url, &rest), (token, TOKEN), PATIENT]).await;
         let before = house.upstash.commands().len();
         call(&instance, &key).await;
         assert!(house.upstash.commands().len() > before);
@@ -112,7 +114,7 @@ async fn a_server_that_nobody_vouches_for_is_down() {
     let house = House::ready(Way::Tcp).await;
     let (_, key) = limited(&house.app, json!({ "requests_per_minute": 100 })).await;
     let unknown = Redis::with_tls(Certificates::make()).await;
-    let instance = Instance::start(&house.app.database.url, &[("REDIS_URL", &unknown.url())]).await;
+    let instance = Instance::start(&house.app.database.url, &[("REDIS_URL", &unknown.url()), PATIENT]).await;
     call(&instance, &key).await;
     assert_eq!(said_of_redis(&instance).await, "down");
     assert_eq!(unknown.requests().await, 0, "though it answers those who know its authority");
@@ -167,7 +169,7 @@ async fn no_secret_of_redis_is_shown() {
             eventually("it is said", || async { log_of("your token …").into_iter().next() }).await;
         }
         for path in ["/api/health", "/api/keys", "/api/accounts"] {
-            let shown = house.app.instance.manage(Method::GET, path, None).await.to_string();
+            let shown = house.app.instance.operator(Method::GET, path, None).await.text().await.unwrap();
             assert!(!shown.contains(TOKEN) && !shown.contains(PASSWORD), "{path}");
         }
     }

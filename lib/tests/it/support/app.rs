@@ -110,6 +110,11 @@ impl App {
         self.database.rows("select * from ledger order by started_at, id").await
     }
 
+    /// Gives every request under way up as lost, in one go: its instance may renew its lease at any moment.
+    pub(crate) async fn give_up(&self) {
+        self.database.execute("update leases set expires_at = now() - interval '1 second'; select reap()").await;
+    }
+
     /// The only row of the ledger.
     pub(crate) async fn only_row(&self) -> Value {
         let mut rows = self.ledger().await;

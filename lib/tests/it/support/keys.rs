@@ -1,9 +1,13 @@
 //! Keys with limits: issued, looked at by their holders, and their sums held against the ledger.
 
-use reqwest::Method;
+use std::borrow::Borrow;
+
+use futures_util::future::join_all;
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{App, Instance};
+use super::{App, Instance, eventually};
+use crate::walk::hello;
 
 /// Issues a key with these limits; gives its id and the key.
 pub(crate) async fn limited(app: &App, limits: Value) -> (String, String) {
@@ -68,4 +72,22 @@ pub(crate) async fn sums_are_the_ledgers(app: &App) {
         .await;
     assert!(differing.is_empty(), "{differing:#?}");
     assert!(app.database.number("select count(*) from key_usage").await > 0, "there is something to compare");
+}
+
+/// A message that the database has decided on. On a machine with too much to do a claim may not be made in the time that it
+/// has: then nothing was taken, and the caller comes again.
+pub(crate) async fn decided(instance: &Instance, key: &str) -> Response {
+    eventually("a claim is made in time", || async {
+        let answer = instance.messages(key, hello(false)).send().await.unwrap();
+        (answer.status() != StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+    })
+    .await
+}
+
+/// How many of so many calls at once, spread over the instances, are answered; all others must be refused with 429.
+pub(crate) async fn answered<I: Borrow<Instance>>(instances: &[I], key: &str, calls: usize) -> usize {
+    let call = async |n: usize| decided(instances[n % instances.len()].borrow(), key).await.status();
+    let statuses = join_all((0..calls).map(call)).await;
+    assert!(statuses.iter().all(|status| [200, 429].contains(&status.as_u16())), "{statuses:?}");
+    statuses.into_iter().filter(|status| *status == StatusCode::OK).count()
 }

@@ -26,7 +26,7 @@ pub(crate) use upstash::{TOKEN, Trouble, Upstash};
 use std::{future::Future, time::Duration};
 
 use http::StatusCode;
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::Value;
 
 /// How long a condition may take to come true before a test gives up.
@@ -46,6 +46,18 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {PATIENCE:?}"),
     }
+}
+
+/// What an instance says of its health once its database has answered: it asks for a second only, and the first question
+/// may find a schema that is being made.
+pub(crate) async fn health(instance: &Instance) -> Value {
+    eventually("the database answers", || async {
+        let answer = instance.request(Method::GET, "/api/health").send().await.expect("an answer");
+        let well = answer.status() == StatusCode::OK;
+        let text = answer.text().await.expect("a body");
+        well.then(|| serde_json::from_str(&text).expect("JSON"))
+    })
+    .await
 }
 
 /// Takes an answer that must be a refusal of the management API, in its shape and with its headers.

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
 
 use super::{Certificates, Instance, eventually};
 
@@ -103,7 +103,7 @@ impl Redis {
                 redis::Client::build_with_tls(self.url(), trusted)
             }
         };
-        client.expect("a good URL").get_multiplexed_async_connection().await.ok()
+        connect(&client.expect("a good URL")).await.ok()
     }
 
     async fn answers(&mut self) {
@@ -117,6 +117,12 @@ impl Drop for Redis {
         let _already_gone = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// Without the client's own limits: whoever waits for it has one.
+pub(super) async fn connect(client: &redis::Client) -> redis::RedisResult<MultiplexedConnection> {
+    let unlimited = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&unlimited).await
 }
 
 fn free_port() -> u16 {
@@ -142,6 +148,5 @@ fn spawn(port: u16, tls: Option<&Certificates>) -> Child {
 
 /// What an instance's health says of Redis.
 pub(crate) async fn said_of_redis(instance: &Instance) -> String {
-    let health = instance.manage(reqwest::Method::GET, "/api/health", None).await;
-    health["redis"].as_str().expect("a word").to_owned()
+    super::health(instance).await["redis"].as_str().expect("a word").to_owned()
 }

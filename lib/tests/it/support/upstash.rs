@@ -114,7 +114,7 @@ impl State {
         if let Some(open) = &*shared {
             return Ok(open.clone());
         }
-        let open = redis::Client::open(self.redis.as_str())?.get_multiplexed_async_connection().await?;
+        let open = super::redis::connect(&redis::Client::open(self.redis.as_str())?).await?;
         *shared = Some(open.clone());
         Ok(open)
     }
