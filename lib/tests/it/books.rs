@@ -1,8 +1,11 @@
 //! Nothing is unaccounted for: whatever happens, one row a request, and it says what the upstream said.
 
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
 
-use fake_upstream::{Answer, Before, End, Lifelike, Script, Seen};
+use fake_upstream::{Answer, Before, End, Script, Seen};
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -336,14 +339,18 @@ async fn a_lost_request_is_a_row_until_the_truth_replaces_it() {
     app.fake.script(Script::once(Answer::held_after(3)));
     let mut answer = app.instance.messages(&key, hello(true)).send().await.unwrap();
     answer.chunk().await.unwrap().unwrap();
-    app.database.execute("update leases set expires_at = now() - interval '1 second'").await;
-    // An instance looks for the lost with its first request.
-    let neighbour = app.neighbour().await;
-    let listed =
-        neighbour.request(Method::GET, "/v1/models").header("x-api-key", &key).header("anthropic-version", "x");
-    assert_eq!(listed.send().await.unwrap().status(), 200);
     let lost = "select * from ledger where operation = 'generate'";
-    let row = eventually("it is given up", || async { app.database.rows(lost).await.pop() }).await;
+    let row = eventually("it is given up", || async {
+        // Again and again: the instance that holds it may renew it in between.
+        app.database.execute("update leases set expires_at = now() - interval '1 second'").await;
+        // An instance looks for the lost with its first request.
+        let mut neighbour = app.neighbour().await;
+        let listed = neighbour.request(Method::GET, "/v1/models").header("x-api-key", &key);
+        assert_eq!(listed.header("anthropic-version", "x").send().await.unwrap().status(), 200);
+        neighbour.drain().await;
+        app.database.rows(lost).await.pop()
+    })
+    .await;
     assert_eq!((&row["status"], &row["estimated"]), (&json!("lost"), &json!(true)), "{row}");
     assert!(row["input_tokens"].as_u64().unwrap() > 0 && row["cost_micros"].as_u64().unwrap() > 0, "{row}");
     assert!(row["account_id"].as_str().unwrap().starts_with("acc_"), "{row}");
@@ -360,14 +367,31 @@ async fn a_lost_request_is_a_row_until_the_truth_replaces_it() {
     assert_eq!(app.database.number("select count(*) from ledger where operation = 'generate'").await, 1);
 }
 
-/// Time to the first token is the first output's, not the head's; the duration is the whole.
+/// Time to the first token is the first output's, not the head's; the duration is the whole. The upstream is held before its
+/// first output, and after it.
 #[tokio::test]
 async fn times_are_of_the_first_output_and_of_the_end() {
+    const HELD: Duration = Duration::from_millis(60);
     let (app, key) = App::ready().await;
-    app.fake.script(Script::once(Answer::lifelike(Lifelike { gap_ms: Some(40), ..Lifelike::default() })));
-    app.instance.messages(&key, hello(true)).send().await.unwrap().bytes().await.unwrap();
-    let row = app.only_row().await;
-    let (first, whole) = (row["first_token_ms"].as_u64().unwrap(), row["duration_ms"].as_u64().unwrap());
-    assert!(first >= 40 && whole >= first + Duration::from_millis(4 * 40).as_millis() as u64, "{row}");
-    assert_eq!(row["attempts"][0]["verdict"], "delivered");
+    let held_ms = HELD.as_millis() as u64;
+    for (events, outputs) in [(1, 0), (4, 1)] {
+        app.fake.script(Script::once(Answer::held_after(events)));
+        let mut answer = app.instance.messages(&key, hello(true)).send().await.unwrap();
+        let mut text = String::new();
+        while text.matches("event: ").count() < events {
+            text += std::str::from_utf8(&answer.chunk().await.unwrap().expect("more is to come")).unwrap();
+        }
+        assert_eq!(text.contains("text_delta"), outputs == 1, "{text}");
+        let seen = Instant::now();
+        eventually("some time goes by", || async { (seen.elapsed() >= HELD).then_some(()) }).await;
+        app.fake.release(1);
+        while answer.chunk().await.unwrap().is_some() {}
+        let row = app.only_row().await;
+        let (first, whole) = (row["first_token_ms"].as_u64().unwrap(), row["duration_ms"].as_u64().unwrap());
+        let waited = if outputs == 0 { first } else { whole - first };
+        // Both are whole milliseconds.
+        assert!(waited + 1 >= held_ms && whole >= first, "{events}: {row}");
+        assert_eq!(row["attempts"][0]["verdict"], "delivered");
+        app.database.execute("delete from ledger").await;
+    }
 }

@@ -308,10 +308,7 @@ async fn however_it_ends_there_is_one_row_and_no_lease() {
     app.fake.script(Script::once(Answer::held_after(2)));
     let mut answer = own(&app.instance, &key, true).send().await.unwrap();
     answer.chunk().await.unwrap().unwrap();
-    app.database.execute("update leases set expires_at = now() - interval '1 second'").await;
-    // An instance looks for the lost with its first request.
-    let neighbour = instance(&app.database, &app.fake).await;
-    assert_eq!(own(&neighbour, &key, false).send().await.unwrap().status(), 200);
+    app.give_up().await;
     let lost = "select * from ledger where status = 'lost'";
     let row = eventually("it is given up", || async { app.database.rows(lost).await.pop() }).await;
     assert_eq!((&row["account_id"], &row["estimated"]), (&json!("passthrough"), &json!(true)), "{row}");

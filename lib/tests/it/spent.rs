@@ -187,17 +187,13 @@ async fn d2_a_request_lost_in_the_second_attempt_is_charged_for_both() {
     app.fake.script(Script::once(Answer::held_after(2)));
     let mut answer = ask(&app, &key, "anthropic", "stream").await;
     answer.chunk().await.unwrap().unwrap();
-    app.database.execute("update leases set expires_at = now() - interval '1 second'").await;
-    // An instance looks for the lost with its first request.
-    let neighbour = app.neighbour().await;
-    let listed = neighbour.request(Method::GET, "/v1/models").header("x-api-key", &key);
-    assert_eq!(listed.header("anthropic-version", "x").send().await.unwrap().status(), 200);
+    app.give_up().await;
     let id = eventually("it is given up", || async {
         let lost = "select * from ledger where status = 'lost'";
         app.database.rows(lost).await.pop().map(|row| row["id"].as_str().unwrap().to_owned())
     })
     .await;
-    let lost = neighbour.manage(Method::GET, &format!("/api/stats/requests/{id}"), None).await;
+    let lost = app.instance.manage(Method::GET, &format!("/api/stats/requests/{id}"), None).await;
     let attempts = lost["attempts"].as_array().unwrap();
     let verdicts: Vec<_> = attempts.iter().map(|attempt| &attempt["verdict"]).collect();
     assert_eq!(verdicts, ["overloaded", "lost"], "{lost:#}");
