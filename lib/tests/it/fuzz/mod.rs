@@ -111,6 +111,12 @@ fn every_target_is_there_for_cargo_fuzz() {
     let manifest = include_str!("../../../../fuzz/Cargo.toml");
     for (name, _) in targets::TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
+        // It needs a nightly compiler, so no test builds it: it may hold nothing but this, and what it feeds is built here.
+        let expect = format!(
+            "//! `cargo +nightly fuzz run {name}`\n\n#![no_main]\n\n#[path = \"../../lib/tests/it/fuzz/targets.rs\"]\n\
+             mod targets;\n\nlibfuzzer_sys::fuzz_target!(|data: &[u8]| targets::{name}(data));\n"
+        );
+        assert_eq!(crate::tidy::text(&format!("fuzz/fuzz_targets/{name}.rs")), expect);
     }
     assert_eq!(manifest.matches("[[bin]]").count(), targets::TARGETS.len());
 }

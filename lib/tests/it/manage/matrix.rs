@@ -110,7 +110,7 @@ async fn every_role_path_method_and_field_has_its_answer() {
 }
 
 /// The path with things that are there; a fresh one each time, since some calls end it.
-async fn filled(app: &App, operation: &Operation, request: &str) -> String {
+pub(super) async fn filled(app: &App, operation: &Operation, request: &str) -> String {
     let path = operation.path.replace("{provider}", "anthropic").replace("{pool}", "default");
     if path.contains("{model}") && operation.method == Method::DELETE {
         let price = json!({ "kind": "chat", "status": "current" });

@@ -124,3 +124,35 @@ async fn a_rotation_takes_no_renewed_login_away() {
     assert_eq!(now.messages(&key, hello(false)).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(app.tokens_used(), ["access-2", "access-9"]);
 }
+
+/// The key that seals is replaced while instances that know both serve: nobody notices.
+#[tokio::test]
+async fn a_rotation_of_the_key_that_seals_is_noticed_by_no_request() {
+    let app = App::start().await;
+    for n in 0..20 {
+        app.account("anthropic", &format!("sk-ant-{n}"), json!({})).await;
+    }
+    let key = app.key(json!({})).await;
+    let both = [("ENCRYPTION_KEY", NEW), ("ENCRYPTION_KEY_PREVIOUS", OLD)];
+    let instances = [Instance::start(&app.database.url, &both).await, Instance::start(&app.database.url, &both).await];
+    let over = std::cell::Cell::new(false);
+    let caller = async |n: usize| {
+        let mut served = 0;
+        // Each instance at least once before, and once after.
+        while !over.get() || served < 4 {
+            let call = instances[(n + served) % 2].messages(&key, hello(false));
+            let answer = call.header("x-session-id", format!("{n} {served}")).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            served += 1;
+        }
+        served
+    };
+    let rotation = async {
+        let told = rotate(&app, NEW, OLD).await;
+        assert!(told.len() == 20 && told.iter().all(|(_, became)| *became == Resealed::Anew), "{told:?}");
+        over.set(true);
+    };
+    let (served, ()) = tokio::join!(futures_util::future::join_all((0..4).map(caller)), rotation);
+    assert!(served.into_iter().all(|served| served >= 4));
+    assert!(app.ledger().await.iter().all(|row| row["attempts"].as_array().unwrap().len() == 1), "no account failed");
+}

@@ -7,7 +7,7 @@ fn every_test_that_security_md_names_is_there() {
     let document = text("SECURITY.md");
     let (_, table) = document.split_once("| hole | test |").expect("the table of holes");
     let sources: String = rust_files(&["lib"]).into_values().collect();
-    let e2e = ["chaos", "clients", "logins", "outage", "openapi", "pool"]
+    let e2e = ["chaos", "clients", "dev", "logins", "outage", "openapi", "pool"]
         .map(|name| text(&format!("tests/e2e/{name}.test.mjs")));
     let pages = ["tree", "api"].map(|name| text(&format!("tests/dashboard/{name}.test.mjs")));
     let scripts: String = e2e.into_iter().chain(pages).collect();

@@ -121,3 +121,17 @@ async fn a_list_is_whole_or_an_error() {
     house.file(&house.alice, "z").await;
     assert!(refused(house.get(&house.alice, "/v1/files").await, 503).await.contains("is paused"));
 }
+
+/// D5: a list of which one account does not describe its part is one row, and failed.
+#[tokio::test]
+async fn d5_a_list_that_an_account_does_not_describe_is_one_row() {
+    use fake_upstream::{Answer, Script};
+    let house = House::new().await;
+    let file = house.file(&house.alice, "x").await;
+    house.app.ledger().await;
+    house.app.database.execute("delete from ledger").await;
+    house.app.fake.script(Script::always(Answer::internal_error()).on(&file));
+    refused(house.get(&house.alice, "/v1/files").await, 503).await;
+    let row = house.app.only_row().await;
+    assert_eq!((&row["status"], &row["operation"]), (&"failed".into(), &"files".into()), "{row}");
+}
