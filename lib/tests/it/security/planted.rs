@@ -236,8 +236,13 @@ async fn control_characters_are_inert_in_the_log() {
     }
     app.ledger().await;
     assert!(log_of("an attempt failed").iter().any(|line| line.contains("inert-7")), "the words reach the log at all");
+    let said = "select error as said from ledger union all select last_error from accounts union all select health_reason from accounts";
+    let kept: Vec<_> =
+        app.database.rows(said).await.iter().filter_map(|row| row["said"].as_str().map(str::to_owned)).collect();
+    assert!(kept.iter().any(|said| said.contains("inert-7")), "{kept:?}");
     for control in ["\u{1b}", "\u{7}", "\u{8}", "\u{9b}", "\r"] {
         assert_eq!(log_of(control), Vec::<String>::new(), "{control:?}");
+        assert!(!kept.iter().any(|said| said.contains(control)), "a row holds {control:?}: {kept:?}");
     }
     assert!(log_of("FORGED-7").iter().all(|line| !line.starts_with("FORGED")));
 }

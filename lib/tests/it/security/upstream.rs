@@ -20,6 +20,12 @@ async fn strict_with_account(base_url: &str, variables: &[(&str, &str)]) -> (App
     (App::on(loose.database, &variables).await, id, key)
 }
 
+/// Asks the kernel itself: a look at the runtime's readiness may come before its news.
+fn nobody_was_at(listener: TcpListener) {
+    let found = listener.into_std().unwrap().accept();
+    assert!(found.is_err(), "somebody was there: {found:?}");
+}
+
 /// B3: the host that is contacted is the account's, whatever header, query or body says.
 #[tokio::test]
 async fn nothing_that_a_caller_sends_chooses_the_host() {
@@ -168,8 +174,7 @@ async fn a_private_address_is_not_dialled_whoever_wrote_it() {
         assert_eq!(check["ok"], false, "{check}");
         assert!(check["message"].as_str().unwrap().contains(why), "{check}");
     }
-    let nobody = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
-    assert!(nobody.is_err(), "somebody was there: {nobody:?}");
+    nobody_was_at(listener);
 }
 
 /// B4: the token endpoint is dialled by the same rule.
@@ -189,6 +194,5 @@ async fn a_private_token_endpoint_is_not_dialled() {
     app.instance.manage(Method::PATCH, &format!("/api/accounts/{id}"), Some(login)).await;
     let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let nobody = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
-    assert!(nobody.is_err(), "somebody was there: {nobody:?}");
+    nobody_was_at(listener);
 }
