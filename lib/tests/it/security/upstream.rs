@@ -177,22 +177,24 @@ async fn a_private_address_is_not_dialled_whoever_wrote_it() {
     nobody_was_at(listener);
 }
 
-/// B4: the token endpoint is dialled by the same rule.
+/// B4: the token endpoint is dialled by the same rule, by name and by address.
 #[tokio::test]
 async fn a_private_token_endpoint_is_not_dialled() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let token_url = format!("https://localhost:{}{TOKEN_PATH}", listener.local_addr().unwrap().port());
-    let (app, id, key) = strict_with_account(
-        "https://localhost:1",
-        &[("ANTHROPIC_OAUTH_TOKEN_URL", &token_url), ("ANTHROPIC_OAUTH_CLIENT_ID", "an-application")],
-    )
-    .await;
-    let login = json!({
-        "entitled": true,
-        "credential": { "kind": "oauth", "access_token": "access-1", "refresh_token": "refresh-1", "expires_at": crate::support::soon(-5) },
-    });
-    app.instance.manage(Method::PATCH, &format!("/api/accounts/{id}"), Some(login)).await;
-    let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    nobody_was_at(listener);
+    for host in ["localhost", "127.0.0.1"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let token_url = format!("https://{host}:{}{TOKEN_PATH}", listener.local_addr().unwrap().port());
+        let (app, id, key) = strict_with_account(
+            "https://localhost:1",
+            &[("ANTHROPIC_OAUTH_TOKEN_URL", &token_url), ("ANTHROPIC_OAUTH_CLIENT_ID", "an-application")],
+        )
+        .await;
+        let login = json!({
+            "entitled": true,
+            "credential": { "kind": "oauth", "access_token": "access-1", "refresh_token": "refresh-1", "expires_at": crate::support::soon(-5) },
+        });
+        app.instance.manage(Method::PATCH, &format!("/api/accounts/{id}"), Some(login)).await;
+        let answer = app.instance.messages(&key, hello(false)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        nobody_was_at(listener);
+    }
 }
