@@ -13,7 +13,7 @@ use crate::support::{App, Instance, Redis, TOKEN, Upstash, eventually};
 const SCRIPT: &str = include_str!("../../../src/windows/minutes.lua");
 
 /// A machine that has too much to do is not to be taken for a Redis that is away.
-const PATIENT: (&str, &str) = ("REDIS_TIMEOUT_MS", "10000");
+const PATIENT: (&str, &str) = ("REDIS_TIMEOUT_MS", "60000");
 
 /// How the gateway reaches Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

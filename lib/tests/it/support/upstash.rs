@@ -196,10 +196,11 @@ async fn carry_out(state: &State, mut words: Vec<String>, no_clock: bool) -> Res
         Ok(figures) => return Ok(json!(figures)),
         Err(error) => error,
     };
-    if error.code().is_none() {
+    let Some(code) = error.code() else {
         *state.connection.lock().await = None;
-    }
-    Err(format!("{} {}", error.code().unwrap_or("ERR"), error.detail().unwrap_or_default()))
+        return Err(format!("ERR {error}"));
+    };
+    Err(format!("{code} {}", error.detail().unwrap_or_default()))
 }
 
 fn sha1(text: &str) -> String {
