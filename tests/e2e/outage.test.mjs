@@ -114,7 +114,7 @@ test("D7: bad answers, timeouts, bad requests and a killed process leave no leas
   await query(crowd.env.DATABASE_URL, "update leases set expires_at = now() - interval '1 second'");
   assert.equal((await crowd.ask("hi")).whole, true, "the cap is free again");
   await crowd.join();
-  await eventually("the dead are recorded", async () => (await crowd.ask("hi")) && (await leases(crowd)) === 0, 20_000);
+  await eventually("the dead are recorded", async () => (await crowd.ask("hi")) && (await leases(crowd)) === 0);
   const lost = await query(crowd.env.DATABASE_URL, "select estimated from ledger where status = 'lost'");
   assert.deepEqual(lost, Array(3).fill({ estimated: true }));
 });

@@ -22,7 +22,7 @@ export async function withPage(body, options = {}) {
   const browser = await chromium.launch({ executablePath: installedBrowser(), args: ["--no-sandbox"] });
   try {
     const page = await browser.newPage({ locale: "en-US", ...options });
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     const faults = [];
     page.on("pageerror", (error) => faults.push(error));
     page.on("console", (message) => !audited.has(page) && /Content.Security.Policy/i.test(message.text()) && faults.push(message.text()));

@@ -33,7 +33,7 @@ export async function leases(crowd) {
 }
 
 /** Waits until every request is settled. */
-export function settled(crowd, within = 15_000) {
+export function settled(crowd, within = 60_000) {
   let left;
   return eventually(() => `no lease; there are ${left}`, async () => (left = await leases(crowd)) === 0, within);
 }

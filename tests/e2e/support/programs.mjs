@@ -20,7 +20,7 @@ export async function debugPrograms() {
 }
 
 /** Waits for a condition that another process brings about; the answer is what the condition gave. */
-export async function eventually(what, condition, within = 15_000) {
+export async function eventually(what, condition, within = 60_000) {
   for (const deadline = Date.now() + within; ; await sleep(20)) {
     const result = await condition();
     if (result) return result;
@@ -61,7 +61,7 @@ export class Program {
   }
 
   /** Waits until its output matches; the answer is the match. */
-  said(pattern, within = 30_000) {
+  said(pattern, within = 120_000) {
     return new Promise((resolve, reject) => {
       const settle = (finish, value) => {
         clearTimeout(timer);
@@ -80,7 +80,7 @@ export class Program {
   }
 
   /** Asks it to end, and waits until it has; the answer is its exit code, or the signal that it died of. */
-  async stop(signal = "SIGTERM", within = 20_000) {
+  async stop(signal = "SIGTERM", within = 60_000) {
     this.child.kill(signal);
     const overdue = setTimeout(() => this.child.kill("SIGKILL"), within);
     const { code, signal: killedBy } = await this.exited;
