@@ -3,10 +3,13 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{
+    HeaderValue,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+};
 
 use super::hold::Held;
-use crate::{credential::Credential, protocol::Beginning};
+use crate::{credential::Credential, protocol::Beginning, secret::Secret};
 
 /// What stands in a credential's place.
 const TAKEN_OUT: &[u8] = b"***";
@@ -17,10 +20,10 @@ const SHORTEST: usize = 8;
 /// One that was packed is then passed on unpacked.
 pub(super) fn conceal(held: &mut Held, credential: &Credential) {
     let forms = forms(credential);
-    let repeated: Vec<_> =
-        held.headers.iter().filter(|(_, value)| replaced(value.as_bytes(), &forms).is_some()).collect();
-    let repeated: Vec<_> = repeated.into_iter().map(|(name, _)| name.clone()).collect();
-    repeated.iter().for_each(|name| drop(held.headers.remove(name)));
+    let repeats = |value: &HeaderValue| replaced(value.as_bytes(), &forms).is_some();
+    let repeating: Vec<_> =
+        held.headers.iter().filter(|(_, value)| repeats(value)).map(|(name, _)| name.clone()).collect();
+    repeating.iter().for_each(|name| drop(held.headers.remove(name)));
     if let Some(error) = replaced(&held.error, &forms) {
         held.error = error;
     }
@@ -58,7 +61,7 @@ fn forms(credential: &Credential) -> Vec<Vec<u8>> {
         }
     };
     let mut forms = Vec::new();
-    for secret in secrets.into_iter().map(|secret| secret.expose()).filter(|secret| secret.len() >= SHORTEST) {
+    for secret in secrets.into_iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST) {
         let json = serde_json::Value::from(secret).to_string();
         let json = &json[1..json.len() - 1];
         forms.extend([secret.to_owned(), json.to_owned(), json.replace('/', r"\/")].map(String::into_bytes));
@@ -87,7 +90,6 @@ fn replaced(text: &[u8], forms: &[Vec<u8>]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     fn check(credential: &Credential, text: &str, expect: &str) {
         assert_eq!(without(text.as_bytes(), credential), expect.as_bytes(), "{text}");
