@@ -4,6 +4,7 @@ mod exact;
 mod export;
 mod lists;
 mod metrics;
+mod reported;
 mod retention;
 mod series;
 mod times;
