@@ -70,7 +70,9 @@ fn requests(text: &mut Text, counted: &[Counted]) {
         for (kind, column) in TOKENS.iter().filter(|(kind, _)| *kind != "searches") {
             let labels =
                 [("provider", &*row.provider), ("pool", &*row.pool), ("status", &*row.status), ("kind", *kind)];
-            text.sample("", &labels, float(row.measures.count(column)));
+            if let Some(tokens) = row.measures.tokens(column) {
+                text.sample("", &labels, float(tokens));
+            }
         }
     }
 }

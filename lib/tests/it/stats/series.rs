@@ -98,9 +98,33 @@ async fn nothing_is_zero_where_it_is_counted_and_null_where_it_is_measured() {
         assert!(line.is_none_or(|line| line["values"] == json!([empty, empty, empty])), "{metric}: {answer}");
     }
     // A row whose tokens nobody knows is no row with none.
-    app.database.execute("update ledger set input_tokens = null, cache_read_tokens = null, output_tokens = null").await;
+    app.database
+        .execute(
+            "update ledger set input_tokens = null, cache_read_tokens = null, cache_write_5m_tokens = null,
+                cache_write_1h_tokens = null, output_tokens = null",
+        )
+        .await;
     let summary = get(&app, "summary?from=2020-11-10T00:00:00Z&to=2020-11-14T00:00:00Z").await;
     assert_eq!((&summary["requests"], &summary["tokens"]["output"]), (&json!(5), &Value::Null));
+    for rolled in [false, true] {
+        if rolled {
+            roll_up(&app).await;
+        }
+        for metric in ["tokens", "prompt_tokens", "output_tokens", "cache_write_tokens"] {
+            let answer = get(&app, &format!("series?{SPAN}&step=day&metric={metric}")).await;
+            let requests = get(&app, &format!("series?{SPAN}&step=day&metric=requests")).await;
+            let pairs = requests["series"][0]["values"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .zip(answer["series"][0]["values"].as_array().unwrap());
+            let wrong: Vec<_> =
+                pairs.filter(|(requests, tokens)| tokens.is_null() != (requests.as_f64() > Some(0.0))).collect();
+            assert!(wrong.is_empty(), "{metric}, rolled up: {rolled}: {wrong:?}");
+        }
+    }
+    let text = app.instance.operator(Method::GET, "/api/stats/metrics", None).await.text().await.unwrap();
+    assert!(!text.contains("llm_gateway_tokens_total{"), "{text}");
     let nothing = get(&app, "summary?from=2020-10-10T00:00:00Z&to=2020-10-14T00:00:00Z").await;
     assert_eq!((&nothing["tokens"]["output"], &nothing["cost_usd"]), (&json!(0), &json!(0.0)));
 }
