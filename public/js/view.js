@@ -123,5 +123,10 @@ export class View {
 
 // Nothing moves while a question is open, text is being selected, a form is being filled or a chart is pointed at.
 function busy() {
-  return document.querySelector("dialog[open], .chart-canvas:hover, form :focus") !== null || !getSelection().isCollapsed;
+  return document.querySelector("dialog[open], .chart-canvas:hover, form :focus") !== null || !getSelection().isCollapsed || isTyping(document.activeElement);
+}
+
+// Half a word in a search that a fresh list would take away.
+function isTyping(at) {
+  return at instanceof HTMLInputElement && at.value !== at.defaultValue;
 }

@@ -3,8 +3,11 @@
 import { h } from "../dom.js";
 import { count, dollars, exact, percent } from "../format.js";
 import { language, t, word } from "../i18n.js";
+import { chart } from "./chart.js";
 import { ahead, when } from "./figure.js";
 import { meter } from "./meter.js";
+
+const DAY_SECONDS = 86_400;
 
 /** The limits of a key with what is left of each; `short` leaves out when they begin anew. */
 export function standing(limits, short = false) {
@@ -41,6 +44,30 @@ export function reported(limits, short = false) {
     ];
     return meter([word("reported", name), family].filter(Boolean).join(" "), share, words, note);
   }));
+}
+
+/**
+ * What it said over time, of each limit. A value holds until the next one, or until its limit is renewed; `told` has what was really said.
+ */
+export function reportedHistory({ times, stepSeconds, series }) {
+  if (series.length === 0) return h("p", { class: "none" }, t("account.limits.never"));
+  const lines = series.map(({ name, family, values, resets }) => {
+    const drawn = held(values, resets, times);
+    return { name: [word("reported", name), family].filter(Boolean).join(" "), values: drawn, total: drawn.at(-1) };
+  });
+  return chart({ label: t("account.limits.history"), times, step: stepSeconds >= DAY_SECONDS ? "day" : "hour", lines, stacked: false, held: true, full: 1, format: percent,
+    told: (index) => series.some(({ values }) => values[index] !== null) });
+}
+
+/** Fills the gaps between reports: what was said last still holds, until the limit it speaks of begins anew. */
+export function held(values, resets, times) {
+  let last = null;
+  let ends = null;
+  return values.map((value, index) => {
+    if (value !== null) [last, ends] = [value, resets[index]];
+    else if (last !== null && ends !== null && Date.parse(ends) <= Date.parse(times[index])) [last, ends] = [0, null];
+    return last;
+  });
 }
 
 // In a list, the two with least left say enough.
