@@ -45,8 +45,7 @@ export function group(answer) {
 /** `GET /api/stats/series`; the others that share a line are `other`. */
 export function series(answer) {
   return {
-    metric: answer.metric,
-    step: answer.step,
+    metric: answer.metric, step: answer.step,
     times: answer.times ?? [],
     lines: (answer.series ?? []).map(({ group, name, other, values }) => ({ id: group ?? null, name: name ?? group ?? null, other: other === true, values })),
   };
