@@ -42,35 +42,49 @@ await main(async () => {
   }
 });
 
-/** The few that the READMEs show. */
+/** The few that the READMEs show: those of a page are its upper part, as a screen has it. */
 async function chosen(play, folder) {
   mkdirSync(folder, { recursive: true });
-  for (const [name, path, theme, viewport] of [
-    ["overview-light", "overview?span=7d", "light", DESKTOP],
-    ["overview-dark", "overview?span=7d", "dark", DESKTOP],
-    ["accounts", "accounts", "light", DESKTOP],
-    ["key", `keys/${play.keys[0].id}`, "dark", DESKTOP],
+  const moved = await withFailover(play);
+  for (const [name, path, theme, viewport = DESKTOP, language = "en"] of [
+    ["overview-light", "overview?span=7d", "light"],
+    ["overview-dark", "overview?span=7d", "dark"],
+    ["overview-light-zh", "overview?span=7d", "light", DESKTOP, "zh"],
+    ["accounts", "accounts", "light"],
+    ["account", `accounts/${play.accounts.get("claude-team-1")}`, "light"],
+    ["account-zh", `accounts/${play.accounts.get("claude-team-1")}`, "light", DESKTOP, "zh"],
+    ["key", `keys/${play.keys[0].id}`, "dark"],
+    ["request", `requests/${moved}`, "light", { ...DESKTOP, height: 480 }],
+    ["routing", "routing?model=claude-opus-5-5", "light", { ...DESKTOP, height: 480 }],
     ["phone", "overview?span=7d", "light", PHONE],
-  ]) await shoot(play, [[path, join(folder, `${name}.png`)]], theme, viewport);
+    ["phone-zh", "overview?span=7d", "dark", PHONE, "zh"],
+  ]) await shoot(play, [[path, join(folder, `${name}.png`)]], { theme, viewport, language });
 }
 
-/** Every page in both themes and both widths, whole, to be looked at. */
+/** The id of a request that another account took over. */
+async function withFailover({ api }) {
+  const { data } = await api("GET", "/api/stats/requests?limit=500");
+  return (data.find(({ attempts, status }) => attempts.length > 1 && status === "completed") ?? data[0]).id;
+}
+
+/** Every page in both themes, languages and widths, whole, to be looked at. */
 async function everything(play, folder) {
   mkdirSync(folder, { recursive: true });
-  const paths = ["overview", "accounts", `accounts/${play.accounts.get("claude-team-3")}`, "keys", `keys/${play.keys[0].id}`, "requests", "routing?model=claude-opus-5-5", "connect", "settings", "settings/prices", "settings/audit"];
-  for (const theme of ["light", "dark"]) {
+  const paths = ["overview", "accounts", `accounts/${play.accounts.get("claude-team-3")}`, "keys", `keys/${play.keys[0].id}`, "requests", `requests/${await withFailover(play)}`, "routing?model=claude-opus-5-5", "connect", "settings", "settings/prices", "settings/audit"];
+  for (const [theme, language] of [["light", "en"], ["dark", "zh"], ["dark", "en"], ["light", "zh"]]) {
     for (const viewport of [DESKTOP, PHONE]) {
-      await shoot(play, paths.map((path) => [path, join(folder, `${path.replace(/\W+/g, "-")}-${theme}-${viewport.width}.png`)]), theme, viewport, true);
+      await shoot(play, paths.map((path) => [path, join(folder, `${path.replace(/\W+/g, "-")}-${theme}-${language}-${viewport.width}.png`)]), { theme, viewport, language, fullPage: true });
     }
   }
 }
 
-async function shoot(play, views, theme, viewport, fullPage = false) {
+async function shoot(play, views, { theme, viewport, language, fullPage = false }) {
   await withPage(async (page) => {
     await signIn(page, play.address, play.token);
+    await page.evaluate((chosen) => localStorage.setItem("language", chosen), language);
+    await page.reload();
     for (const [path, file] of views) {
       await visit(page, play.address, path);
-      await page.locator(".pulse").waitFor({ state: "attached", timeout: 2_000 }).catch(() => {});
       await page.screenshot({ path: file, fullPage, animations: "disabled" });
       console.log(`> ${file}`);
     }

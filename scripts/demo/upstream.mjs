@@ -3,24 +3,27 @@
 import { ACCOUNTS, credentialOf } from "./cast.mjs";
 import { isSpent, reportAt, WINDOWS } from "./windows.mjs";
 
-/** The rules by which it answers at this moment; `chance` are the failures that are due, by account's name. */
+/** The rules by which it answers at this moment; `failing` are the accounts whose failure is due, by name. */
 export function scripts(now, failing = new Set()) {
-  return ACCOUNTS.filter(({ provider }) => provider === "anthropic").flatMap((account) => rules(account, Math.floor(now / 1000), failing)).concat(gemini(failing));
+  return ACCOUNTS.flatMap((account) => rules(account, Math.floor(now / 1000), failing));
 }
 
 function rules(account, seconds, failing) {
-  const credential = credentialOf(account);
-  const usual = account.used ? [{ credential, path: "/v1/messages", answer: { headers: windows(account, seconds) } }] : [];
-  if (account.refused) return [{ credential, answer: error(401, "authentication_error", "OAuth token has been revoked. Please obtain a new token.") }];
-  if (isSpent(account, seconds)) return [{ credential, path: "/v1/messages", answer: spent(account, seconds) }];
-  if (failing.has(account.name)) return [{ credential, path: "/v1/messages", times: 2, answer: error(529, "overloaded_error", "Overloaded") }, ...usual];
-  return usual;
+  const rule = (answer, more = {}) => ({ credential: credentialOf(account), path: account.provider === "anthropic" ? "/v1/messages" : "/v1beta/", ...more, answer: { before: { delay_ms: thinking() }, ...answer } });
+  const usual = rule(account.used ? { headers: windows(account, seconds) } : {});
+  if (account.refused) return [{ ...rule(error(401, "authentication_error", "OAuth token has been revoked. Please obtain a new token.")), path: null }];
+  if (isSpent(account, seconds)) return [rule(spent(account, seconds))];
+  if (!failing.has(account.name)) return [usual];
+  return [rule(account.provider === "anthropic" ? error(529, "overloaded_error", "Overloaded") : unavailable(), { times: 2 }), usual];
 }
 
-function gemini(failing) {
-  if (!failing.has("gemini-main")) return [];
-  const json = { error: { code: 503, message: "The model is overloaded. Please try again later.", status: "UNAVAILABLE" } };
-  return [{ credential: "AIza-demo-gemini-main", times: 1, answer: { status: 503, body: { json } } }];
+// How long a model takes to its first token; now and then another one.
+function thinking() {
+  return Math.round(220 + 700 * Math.random() ** 2);
+}
+
+function unavailable() {
+  return { status: 503, body: { json: { error: { code: 503, message: "The model is overloaded. Please try again later.", status: "UNAVAILABLE" } } } };
 }
 
 // What a seat's provider says with each answer: of each window the share that is used, and its end.

@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { count, dollars, exact, percent } from "../format.js";
+import { held } from "../held.js";
 import { language, t, word } from "../i18n.js";
 import { chart } from "./chart.js";
 import { ahead, when } from "./figure.js";
@@ -57,17 +58,6 @@ export function reportedHistory({ times, stepSeconds, series }) {
   });
   return chart({ label: t("account.limits.history"), times, step: stepSeconds >= DAY_SECONDS ? "day" : "hour", lines, stacked: false, held: true, full: 1, format: percent,
     told: (index) => series.some(({ values }) => values[index] !== null) });
-}
-
-/** Fills the gaps between reports: what was said last still holds, until the limit it speaks of begins anew. */
-export function held(values, resets, times) {
-  let last = null;
-  let ends = null;
-  return values.map((value, index) => {
-    if (value !== null) [last, ends] = [value, resets[index]];
-    else if (last !== null && ends !== null && Date.parse(ends) <= Date.parse(times[index])) [last, ends] = [0, null];
-    return last;
-  });
 }
 
 // In a list, the two with least left say enough.
