@@ -66,4 +66,19 @@ select l.key_id, s.span, date_bin(s.length, l.started_at, 'epoch'), left(coalesc
 from ledger l cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
 group by 1, 2, 3, 4
 on conflict do nothing;
-analyze ledger;
+
+-- How the limits of Claude's subscriptions stood: what an account cost in a window so far, beside a little more than it ever did.
+insert into reported_history (account_id, at, family, name, used, resets_at)
+select account_id, at, '', name, used / (1.1 * max(used) over (partition by account_id, name)), resets_at
+from (
+    select account_id, at, name, resets_at, sum(cost) over (partition by account_id, name, resets_at order by at) as used
+    from (
+        select l.account_id, date_bin('5 minutes', l.started_at, 'epoch') as at, w.name,
+            date_bin(w.length, l.started_at, 'epoch') + w.length as resets_at, sum(l.cost_micros) + 1 as cost
+        from ledger l join accounts a on a.id = l.account_id and a.provider = 'anthropic'
+        cross join (values ('5h', interval '5 hours'), ('7d', interval '7 days')) w (name, length)
+        group by 1, 2, 3, 4
+    ) spent
+) so_far
+on conflict do nothing;
+analyze ledger, reported_history;
