@@ -20,12 +20,16 @@ select date_trunc('hour', coalesce(min(started_at), now()), 'UTC') from ledger;
 create table dirty_hours (hour timestamptz not null);
 create index on dirty_hours (hour);
 
+-- Where in the ledger a conversation is: a megabyte for a million rows, and next to no work for a new one.
+create index on ledger using brin (session text_bloom_ops);
+
 create table rollups (
     -- `hour` or `day`, in UTC, and when it began.
     step                     text not null,
     at                       timestamptz not null,
-    -- Which of key and account are told apart: `all` (neither), `key`, `account`, `both`; the other is null. The same requests
-    -- are in all four, so that a question reads no finer rows than it needs.
+    -- What is told apart, beside provider, pool and status: `all` (the model), `key`, `key_model`, `account` (and its models),
+    -- `both` (key, account and model); the rest is null. The same requests are in each, so that a question reads no finer
+    -- rows than it needs.
     facet                    text not null,
     key_id                   text,
     account_id               text,
@@ -58,8 +62,12 @@ create table rollups (
     new                      bigint not null,
     new_prompt               bigint,
     new_cache_read           bigint,
+    -- Of whole answers: how many, how long together, and how often how long.
+    answers                  bigint not null,
     latency_ms               bigint,
     latency                  numeric,
+    -- The same of first tokens.
+    first_tokens             bigint not null,
     first_token_ms           bigint,
     first_token              numeric
 ) partition by list (step);
@@ -67,11 +75,13 @@ create table rollups (
 create table rollups_of_hours partition of rollups for values in ('hour') partition by list (facet);
 create table rollups_of_hours_all partition of rollups_of_hours for values in ('all');
 create table rollups_of_hours_key partition of rollups_of_hours for values in ('key');
+create table rollups_of_hours_key_model partition of rollups_of_hours for values in ('key_model');
 create table rollups_of_hours_account partition of rollups_of_hours for values in ('account');
 create table rollups_of_hours_both partition of rollups_of_hours for values in ('both');
 create table rollups_of_days partition of rollups for values in ('day') partition by list (facet);
 create table rollups_of_days_all partition of rollups_of_days for values in ('all');
 create table rollups_of_days_key partition of rollups_of_days for values in ('key');
+create table rollups_of_days_key_model partition of rollups_of_days for values in ('key_model');
 create table rollups_of_days_account partition of rollups_of_days for values in ('account');
 create table rollups_of_days_both partition of rollups_of_days for values in ('both');
 create index on rollups (at);
@@ -85,10 +95,10 @@ create function histogram_of(ms integer) returns numeric immutable parallel safe
     select ('1e' || (12 * least(197, ceil(ln(greatest(ms, 1)::double precision) / ln(1.08::double precision))::integer))::text)::numeric
 $$;
 
--- The ledger's rows in the words of the rollups. What nobody knows is null, and is left out of the sums.
+-- The ledger's rows in the words of the rollups, column by column. What nobody knows is null, and is left out of the sums.
 create view ledger_facts as
 select
-    started_at, key_id, account_id, provider, pool, model, status,
+    'request'::text as step, started_at as at, 'both'::text as facet, key_id, account_id, provider, pool, model, status,
     1::bigint as requests,
     input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, thinking_tokens,
     tool_use_tokens, searches, cost_micros,
@@ -107,13 +117,17 @@ select
     case affinity when 'new' then prompt end as new_prompt,
     case affinity when 'new' then cache_read_tokens end as new_cache_read,
     -- How long an answer takes is told of whole ones; when the first token came, of all that had one.
-    case status when 'completed' then duration_ms end::bigint as latency_ms,
-    case status when 'completed' then histogram_of(duration_ms) end as latency,
+    (took_ms is not null)::integer::bigint as answers,
+    took_ms::bigint as latency_ms,
+    case when took_ms is not null then histogram_of(took_ms) end as latency,
+    (first_token_ms is not null)::integer::bigint as first_tokens,
     first_token_ms::bigint as first_token_ms,
     case when first_token_ms is not null then histogram_of(first_token_ms) end as first_token
 from (
     select ledger.*, input_tokens + coalesce(cache_read_tokens, 0) + coalesce(cache_write_5m_tokens, 0)
-        + coalesce(cache_write_1h_tokens, 0) as prompt
+        + coalesce(cache_write_1h_tokens, 0) as prompt,
+        -- A batch has a row for what it used, which is no exchange and took no time.
+        case when status = 'completed' and not (operation = 'batches' and http_status is null) then duration_ms end as took_ms
     from ledger
 ) row;
 
@@ -174,17 +188,20 @@ create function roll_up_hour(began timestamptz) returns void language sql as $$
     insert into rollups
     select
         'hour', began,
-        case grouping(key_id, account_id) when 0 then 'both' when 1 then 'key' when 2 then 'account' else 'all' end,
+        case grouping(key_id, account_id, model)
+            when 0 then 'both' when 2 then 'key_model' when 3 then 'key' when 4 then 'account' when 6 then 'all'
+        end,
         key_id, account_id, provider, pool, model, status,
         sum(requests), sum(input_tokens), sum(cache_read_tokens), sum(cache_write_5m_tokens), sum(cache_write_1h_tokens),
         sum(output_tokens), sum(thinking_tokens), sum(tool_use_tokens), sum(searches), sum(cost_micros), sum(failovers),
         sum(estimated), sum(unpriced), sum(kept), sum(kept_prompt), sum(kept_cache_read), sum(moved), sum(moved_prompt),
         sum(moved_cache_read), sum(moved_cache_write_5m), sum(moved_cache_write_1h), sum(new), sum(new_prompt),
-        sum(new_cache_read), sum(latency_ms), sum(latency), sum(first_token_ms), sum(first_token)
+        sum(new_cache_read), sum(answers), sum(latency_ms), sum(latency), sum(first_tokens), sum(first_token_ms),
+        sum(first_token)
     from ledger_facts
-    where started_at >= began and started_at < began + interval '1 hour'
+    where at >= began and at < began + interval '1 hour'
     group by grouping sets (
-        (provider, pool, model, status), (key_id, provider, pool, model, status),
+        (provider, pool, model, status), (key_id, provider, pool, status), (key_id, provider, pool, model, status),
         (account_id, provider, pool, model, status), (key_id, account_id, provider, pool, model, status)
     );
 $$;
@@ -198,7 +215,8 @@ create function roll_up_day(began timestamptz) returns void language sql as $$
         sum(output_tokens), sum(thinking_tokens), sum(tool_use_tokens), sum(searches), sum(cost_micros), sum(failovers),
         sum(estimated), sum(unpriced), sum(kept), sum(kept_prompt), sum(kept_cache_read), sum(moved), sum(moved_prompt),
         sum(moved_cache_read), sum(moved_cache_write_5m), sum(moved_cache_write_1h), sum(new), sum(new_prompt),
-        sum(new_cache_read), sum(latency_ms), sum(latency), sum(first_token_ms), sum(first_token)
+        sum(new_cache_read), sum(answers), sum(latency_ms), sum(latency), sum(first_tokens), sum(first_token_ms),
+        sum(first_token)
     from rollups
     where step = 'hour' and at >= began and at < began + interval '24 hours'
     group by facet, key_id, account_id, provider, pool, model, status;

@@ -1,7 +1,7 @@
 //! `npm run bench:stats`: how long every question of the dashboard takes on a ledger of ten million rows over ninety days.
 //!
 //! The past is made up in the database (`bench/stats/ledger.sql`), then rolled up as instances do it. Every question goes
-//! through a gateway over HTTP. `-- --rows N` makes another size and only prints; `-- --database URL` asks a database that an earlier
+//! through a gateway over HTTP; then a million rows are exported. `-- --rows N` makes another size and only prints; `-- --database URL` asks a database that an earlier
 //! run left with `-- --keep`. Needs some ten gigabytes and half an hour; DATABASE_URL names a server, else one is started.
 
 import { spawn } from "node:child_process";
@@ -14,7 +14,8 @@ import { parseArgs } from "node:util";
 
 import pg from "pg";
 
-import { document, table } from "./bench/stats/table.mjs";
+import { exportTable } from "./bench/stats/export.mjs";
+import { document, exported, table } from "./bench/stats/table.mjs";
 import { questions } from "./bench/stats/questions.mjs";
 import { main, Plain, root } from "./command.mjs";
 import { buildGateway } from "./local.mjs";
@@ -34,10 +35,13 @@ await main(async () => {
   if (!Number.isInteger(rows) || rows < 2_000) throw new Plain("--rows is a whole number, at least 2000");
   if (!Number.isInteger(rounds) || rounds < 1) throw new Plain("--rounds is a whole number, at least 1");
   const binary = options.binary ?? await buildGateway({ report });
-  const home = await ledger(binary);
+  const home = options.database ? { url: options.database, leave: async () => {} } : await emptyDatabase();
+  // Whatever happens, what was made up does not stay.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => home.leave().finally(() => process.exit(1)));
   try {
+    if (!options.database) await makeUpPast(binary, home.url);
     const run = await ask(binary, home.url);
-    console.log(`\n${table(run.measured)}`);
+    console.log(`\n${table(run.measured)}\n\n${exported(run.export)}`);
     if (run.rows >= USUAL * 0.9) {
       await mkdir(join(root, "docs"), { recursive: true });
       await writeFile(join(root, "docs/benchmarks-stats.md"), document(run));
@@ -52,33 +56,42 @@ function report(line) {
   console.log(`> ${line}`);
 }
 
-/** A database with the past in it: `{ url, leave }`. */
-async function ledger(binary) {
-  if (options.database) return { url: options.database, leave: async () => {} };
+/** A database with nothing in it: `{ url, leave }`. */
+async function emptyDatabase() {
   const server = await startServer();
   const name = `bench_stats_${randomBytes(4).toString("hex")}`;
   await query(server.url, `create database ${name}`);
   const url = new URL(server.url);
   url.pathname = `/${name}`;
-  report(`Making up ${rows.toLocaleString("en")} rows`);
-  // Its first question makes the schema.
-  await gateway(binary, url.href, async () => {});
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  await client.query(`set bench.rows = ${rows}`);
-  await client.query(await readFile(join(root, "scripts/bench/stats/ledger.sql"), "utf8"));
-  report("Rolling them up");
-  const began = performance.now();
-  while ((await client.query("select roll_up() as more")).rows[0].more);
-  report(`Rolled up in ${Math.round((performance.now() - began) / 1_000)} s`);
-  await client.query("vacuum analyze");
-  await client.end();
   const leave = async () => {
     if (options.keep) report(`Kept: ${url.href}`);
     else await query(server.url, `drop database ${name} with (force)`);
     await server.stop();
   };
   return { url: url.href, leave };
+}
+
+/** Fills a database as the past would have. */
+async function makeUpPast(binary, url) {
+  report(`Making up ${rows.toLocaleString("en")} rows`);
+  // Its first question makes the schema.
+  await gateway(binary, url, async () => {});
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    client.on("notice", ({ message }) => report(message));
+    await client.query(`set bench.rows = ${rows}; set client_min_messages = notice`);
+    await client.query(await readFile(join(root, "scripts/bench/stats/ledger.sql"), "utf8"));
+    report("Rolling them up");
+    const began = performance.now();
+    for (let hours = 1; (await client.query("select roll_up() as more")).rows[0].more; hours += 1) {
+      if (hours % 240 === 0) report(`${hours / 24} days of 90 are rolled up`);
+    }
+    report(`Rolled up in ${Math.round((performance.now() - began) / 1_000)} s`);
+    await client.query("vacuum analyze");
+  } finally {
+    await client.end();
+  }
 }
 
 async function startServer() {
@@ -103,20 +116,24 @@ async function ask(binary, url) {
   const [size] = await query(url, `select count(*)::int as rows, pg_size_pretty(pg_database_size(current_database())) as disk,
     (select count(*)::int from rollups) as rollups, (select setting from pg_settings where name = 'shared_buffers') as buffers,
     (select split_part(version(), ' on ', 1)) as version from ledger`);
-  const measured = await gateway(binary, url, async (get) => {
+  return gateway(binary, url, async (get, child) => {
     const [request] = JSON.parse(await get("/api/stats/requests?limit=1")).data;
-    const all = questions({ now: Date.now(), request: request.id });
+    const monthAgo = new Date(Date.now() - 30 * 86_400_000).toISOString();
+    const [old] = JSON.parse(await get(`/api/stats/requests?limit=1&to=${monthAgo}`)).data;
+    const all = questions({ now: Date.now(), request: request.id, session: old.session });
     const times = new Map(all.map(({ name }) => [name, []]));
     for (let round = 0; round <= rounds; round += 1) {
+      report(round === 0 ? `Asking ${all.length} questions, the first time for nothing` : `Round ${round} of ${rounds}`);
       for (const { name, path } of all) {
         const began = performance.now();
         await get(path);
         if (round > 0) times.get(name).push(performance.now() - began);
       }
     }
-    return all.map(({ name, path, bound }) => ({ name, path, bound, times: times.get(name).sort((a, b) => a - b) }));
+    const measured = all.map(({ name, path, bound }) => ({ name, path, bound, times: times.get(name).sort((a, b) => a - b) }));
+    report("Exporting");
+    return { ...size, measured, rounds, export: await exportTable(get.open, child.pid) };
   });
-  return { ...size, measured, rounds };
 }
 
 /** Lends a gateway to `body`, as a function that gets a path. */
@@ -130,14 +147,16 @@ async function gateway(binary, url, body) {
   const child = spawn(binary, ["serve"], { cwd: root, env, stdio: ["ignore", "pipe", "inherit"] });
   try {
     const address = await listening(child);
+    const open = (path, more = {}) => fetch(address + path, { headers: { authorization: `Bearer ${token}`, ...more } });
     const get = async (path) => {
-      const answer = await fetch(address + path, { headers: { authorization: `Bearer ${token}` } });
+      const answer = await open(path);
       const text = await answer.text();
       if (!answer.ok) throw new Plain(`${path}: ${answer.status} ${text}`);
       return text;
     };
     await get("/api/stats/summary");
-    return await body(get);
+    get.open = open;
+    return await body(get, child);
   } finally {
     child.kill("SIGTERM");
   }

@@ -2,6 +2,7 @@
 
 mod files;
 mod names;
+mod packing;
 
 use std::{
     future::Future,
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use http::Method;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -17,6 +19,9 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
+
+use files::Files;
+use packing::{packed, takes_gzip};
 
 use super::Door;
 use crate::{
@@ -39,13 +44,15 @@ const HEAD_BYTES: usize = 64 << 10;
 pub struct Server {
     door: Door,
     local: Arc<Local>,
+    files: Arc<Files>,
     background: TaskTracker,
 }
 
 impl Server {
     /// A server that shows the dashboard's files where no router answers. Where it listens is up to the caller.
     pub fn new(door: Door, local: Local) -> Self {
-        Self { door, local: Arc::new(local), background: TaskTracker::new() }
+        let files = Arc::new(Files::of(&local.public_dir));
+        Self { door, local: Arc::new(local), files, background: TaskTracker::new() }
     }
 
     /// Serves until `shutdown`, then lets streams end and their rows be written, and returns.
@@ -102,8 +109,11 @@ impl Server {
         }
         if let Some(router) = Router::of(request.uri().path()) {
             let background = Background::tracked(self.background.clone());
-            return self.door.answer(router, background, Peer::Socket(peer), request).await;
+            // Of what is changed, an answer may hold a secret beside words of the caller's own choice.
+            let pack = router != Router::Proxy && *request.method() == Method::GET && takes_gzip(request.headers());
+            let response = self.door.answer(router, background, Peer::Socket(peer), request).await;
+            return if pack { packed(response) } else { response };
         }
-        files::answer(&self.local.public_dir, request.method(), request.uri().path()).await
+        self.files.answer(&request).await
     }
 }

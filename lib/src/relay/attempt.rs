@@ -143,7 +143,6 @@ fn learn(cx: &Context, account: &Account, held: &Held) {
     if !is_news && !cx.gateway.may_report(&account.id) {
         return;
     }
-    let limits = if limits.is_empty() { account.reported_limits.clone() } else { limits };
     let (gateway, id) = (Arc::clone(&cx.gateway), account.id.clone());
     cx.background.spawn(async move {
         if let Err(error) = gateway.store.report(&id, &limits, &renewed, organization.as_deref()).await {

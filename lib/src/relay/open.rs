@@ -289,6 +289,7 @@ impl Entry {
             model: self.record.model.clone().or_else(|| model.clone()),
             http_status: None,
             attempts: Vec::new(),
+            first_token_ms: None,
             duration_ms: 0,
             upstream_request_id: None,
             ..self.record.clone()

@@ -54,6 +54,9 @@ async fn keep_ledger(cx: &Context) {
         }
     }
     let Some(days) = cx.gateway.config.ledger_retention_days else { return };
+    if let Err(error) = cx.gateway.store.forget_old_reports(days).await {
+        tracing::debug!(%error, "what upstreams reported long ago could not be forgotten");
+    }
     match cx.gateway.store.drop_old_partition(days).await {
         Ok(Some(partition)) => tracing::info!(partition, days, "a week of the ledger was too old to be kept"),
         Ok(None) => {}

@@ -1,5 +1,7 @@
 //! `/api/accounts`: add, list, change, pause, check and remove accounts.
 
+mod limits;
+
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -37,6 +39,9 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::GET, ["api", "accounts", id]) => one(cx, &caller, &named(id)).await,
         (Method::PATCH, ["api", "accounts", id]) => change(cx, &caller, &named(id), fields(request).await?).await,
         (Method::DELETE, ["api", "accounts", id]) => remove(cx, &caller, &named(id)).await,
+        (Method::GET, ["api", "accounts", id, "limits"]) => {
+            limits::answer(cx, &caller, &named(id), &Query::of(&uri)).await
+        }
         (Method::POST, ["api", "accounts", id, "check"]) => checked(cx, &caller, &named(id)).await,
         (Method::POST, ["api", "accounts", id, act @ ("pause" | "resume" | "reset")]) => {
             act_on(cx, &caller, &named(id), act).await

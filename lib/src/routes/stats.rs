@@ -11,6 +11,7 @@ mod metrics;
 mod prices;
 mod query;
 mod requests;
+mod retention;
 mod rows;
 mod series;
 mod summary;
@@ -50,6 +51,7 @@ pub(super) async fn answer(cx: &Context, request: Request) -> Result<Response> {
         (Method::GET, ["api", "stats", "export.csv"]) => export::answer(cx, &caller, &query).await,
         (Method::GET, ["api", "stats", "metrics"]) => metrics::answer(cx, &caller).await,
         (Method::GET, ["api", "stats", "audit"]) => audit::answer(cx, &caller, &query).await,
+        (Method::GET, ["api", "stats", "retention"]) => retention::answer(cx, &caller).await,
         (Method::GET, ["api", "stats", "prices"]) => prices::list(cx, &caller).await,
         (Method::PUT, ["api", "stats", "prices", provider, model]) => {
             prices::set(cx, &caller, (provider, model), fields(request).await?).await

@@ -166,64 +166,6 @@ impl Store {
         Ok(!self.rows(sql, &of).await?.is_empty())
     }
 
-    /// Keeps what an upstream reported of an account's limits, and whom it bills. The long cooldowns of model families that
-    /// came from limits which were `renewed` before their time are over.
-    pub async fn report(
-        &self,
-        id: &AccountId,
-        limits: &[ReportedLimit],
-        renewed: &[ReportedLimit],
-        organization: Option<&str>,
-    ) -> Result<()> {
-        let sql = "
-            with freed as (
-                delete from family_cooldowns
-                where account_id = $1 and probe_at is not null and (until = any($4) or family = any($5))
-            )
-            update accounts
-            set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
-            where id = $1";
-        let families: Vec<&str> = renewed.iter().filter_map(|limit| limit.family.as_deref()).collect();
-        // A limit that does not name its family ends when the cooldown ends that came from it.
-        let resets = renewed.iter().filter(|limit| limit.family.is_none()).filter_map(|limit| limit.resets_at);
-        let of = [
-            (&id.as_str() as _, Type::TEXT),
-            (&Json(limits) as _, Type::JSONB),
-            (&organization as _, Type::TEXT),
-            (&resets.collect::<Vec<_>>() as _, Type::TIMESTAMPTZ_ARRAY),
-            (&families as _, Type::TEXT_ARRAY),
-        ];
-        self.rows(sql, &of).await.map(drop)
-    }
-
-    /// An account with a login of Google that serves right now, or has a model that sits out long, and whose quota nobody has
-    /// asked for in the last five minutes; whoever gets it here is the one to ask.
-    pub async fn due_quota(&self) -> Result<Option<Account>> {
-        let sql = "
-            update accounts set reported_at = now()
-            where id = (
-                select id from accounts a
-                where provider = 'gemini' and credential_kind = 'oauth' and not paused and health <> 'needs_auth'
-                  and coalesce(reported_at, created_at) < now() - interval '5 minutes'
-                  and (
-                      exists (select from leases l where l.account_id = a.id)
-                      or exists (
-                          select from family_cooldowns f
-                          where f.account_id = a.id and f.until > now() and f.probe_at is not null
-                      )
-                  )
-                order by reported_at nulls first
-                limit 1
-                for update skip locked
-            )
-            returning id";
-        let rows = self.rows(sql, &[]).await?;
-        match rows.first() {
-            Some(row) => self.account(&AccountId::from(row.get::<_, String>("id"))).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// An account whose credential was refused, and that was not looked at for ten minutes; whoever gets it here is the one to check it.
     pub async fn due_check(&self) -> Result<Option<Account>> {
         let sql = "

@@ -5,6 +5,7 @@ mod audit;
 mod claim;
 mod connect;
 mod examine;
+mod filter;
 mod keys;
 mod lanes;
 mod migrate;
@@ -12,6 +13,7 @@ mod policies;
 mod prices;
 mod refreshes;
 mod replay;
+mod reports;
 mod requests;
 mod reseal;
 mod settle;
@@ -38,17 +40,20 @@ use audit::Change;
 pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Limited, Minutes, Outcome, Refused};
 pub use examine::{Examined, OLDEST_SERVER, Unfit, examine};
+pub use filter::Filter;
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate, migrate_aloud};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use replay::{Replay, Replayed, Unsettled};
-pub use requests::{Attempt, Cursor, Filter, Only, RequestRow};
+pub(crate) use reports::POINT_SECONDS;
+pub use reports::{LimitHistory, LimitPoint};
+pub use requests::{Attempt, Cursor, Only, RequestRow};
 pub(crate) use requests::{TOKENS, usd};
 pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
 pub use standing::Stands;
 pub use stats::{
     Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,
 };
-pub(crate) use stats::{points, ratio};
+pub(crate) use stats::{points, ratio, steps};
 pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
 

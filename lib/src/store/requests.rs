@@ -10,37 +10,20 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::{
     Row,
-    types::{Json, ToSql, Type},
+    types::{Json, Type},
 };
 
 pub use self::attempts::Attempt;
 use self::attempts::{Together, attempts};
-use super::{Store, Transaction, stats};
+use super::{
+    Store, Transaction,
+    filter::{Filter, WHICH},
+    stats,
+};
 use crate::{
     error::{Error, Kind, Result},
     id::{self, RequestId},
 };
-
-/// Which rows are meant; an empty field means any. Texts are compared whole, but for the one prefix.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// `anthropic` or `gemini`.
-    pub provider: Option<String>,
-    /// The account that served last.
-    pub account: Option<String>,
-    /// The key.
-    pub key: Option<String>,
-    /// Labels of the key, as they are now.
-    pub labels: BTreeMap<String, String>,
-    /// The model asked for.
-    pub model: Option<String>,
-    /// How the model asked for begins.
-    pub model_prefix: Option<String>,
-    /// The key's pool.
-    pub pool: Option<String>,
-    /// How it ended.
-    pub status: Option<String>,
-}
 
 /// What only the list of single requests can tell apart.
 #[derive(Debug, Clone, Default)]
@@ -110,14 +93,9 @@ pub(crate) const TOKENS: [(&str, &str); 8] = [
     ("searches", "searches"),
 ];
 
-/// The filters as parameters $1 to $13, so that every query that takes them says the same.
-const WHERE: &str = "
-    ($1::timestamptz is null or f.started_at >= $1) and ($2::timestamptz is null or f.started_at < $2)
-    and ($3::text is null or f.provider = $3) and ($4::text is null or f.account_id = $4)
-    and ($5::text is null or f.key_id = $5) and ($6::text is null or f.model = $6)
-    and ($7::text is null or starts_with(f.model, $7)) and ($8::text is null or f.pool = $8)
-    and ($9::text is null or f.status = $9)
-    and ($10::jsonb is null or f.key_id in (select k.id from api_keys k where k.labels @> $10))
+/// What only a list can ask for, and where its page begins: more of [`WHICH`], with the parameters $9 to $15.
+const ONLY: &str = "
+    and ($9::timestamptz is null or f.started_at >= $9) and ($10::timestamptz is null or f.started_at < $10)
     and ($11::text is null or f.session = $11) and (not $12::boolean or f.estimated) and (not $13::boolean or f.unpriced)
     and ($14::timestamptz is null or (f.started_at, f.id) < ($14, $15))";
 
@@ -139,37 +117,35 @@ impl Store {
         let mut loan = self.for_reading().await?;
         let reading = stats::begin(&mut loan).await?;
         let hours = sieve::hours(&reading, filter, only, (after, limit)).await?;
-        let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
+        let labels = filter.labels();
         let (at, id) = (after.map(|cursor| cursor.started_at), after.map(|cursor| cursor.id.as_str()));
-        let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
-            (&only.from, Type::TIMESTAMPTZ),
-            (&only.to, Type::TIMESTAMPTZ),
-            (&filter.provider, Type::TEXT),
-            (&filter.account, Type::TEXT),
-            (&filter.key, Type::TEXT),
-            (&filter.model, Type::TEXT),
-            (&filter.model_prefix, Type::TEXT),
-            (&filter.pool, Type::TEXT),
-            (&filter.status, Type::TEXT),
-            (&labels, Type::JSONB),
-            (&only.session, Type::TEXT),
-            (&only.estimated, Type::BOOL),
-            (&only.unpriced, Type::BOOL),
-            (&at, Type::TIMESTAMPTZ),
-            (&id, Type::TEXT),
-            (&limit, Type::INT8),
-        ];
+        let mut parameters = filter.parameters(&labels);
+        parameters.extend([
+            (&only.from as _, Type::TIMESTAMPTZ),
+            (&only.to as _, Type::TIMESTAMPTZ),
+            (&only.session as _, Type::TEXT),
+            (&only.estimated as _, Type::BOOL),
+            (&only.unpriced as _, Type::BOOL),
+            (&at as _, Type::TIMESTAMPTZ),
+            (&id as _, Type::TEXT),
+            (&limit as _, Type::INT8),
+        ]);
         let page = " order by f.started_at desc, f.id desc limit $16";
         let rows = match &hours {
-            None => reading.rows(&[SELECT, "ledger f where ", WHERE, page, NAMED].concat(), &parameters).await?,
+            None if only.session.is_some() => {
+                // The offset has the conversation's own index asked, not the order of the whole ledger walked.
+                let within = "(select l.* from ledger l where l.session = $11 offset 0) f";
+                reading.rows(&[SELECT, within, WHICH, ONLY, page, NAMED].concat(), &parameters).await?
+            }
+            None => reading.rows(&[SELECT, "ledger f", WHICH, ONLY, page, NAMED].concat(), &parameters).await?,
             Some((from, to)) => {
                 parameters.extend([(from as _, Type::TIMESTAMPTZ_ARRAY), (to as _, Type::TIMESTAMPTZ_ARRAY)]);
                 // The offset keeps the planner from walking the whole ledger in its order to spare itself a sort.
                 let within =
                     "unnest($17::timestamptz[], $18::timestamptz[]) as span (since, until) cross join lateral (
                     select l.* from ledger l where l.started_at >= span.since and l.started_at < span.until offset 0
-                ) f where ";
-                reading.rows(&[SELECT, within, WHERE, page, NAMED].concat(), &parameters).await?
+                ) f";
+                reading.rows(&[SELECT, within, WHICH, ONLY, page, NAMED].concat(), &parameters).await?
             }
         };
         Ok(rows.iter().map(request).collect())

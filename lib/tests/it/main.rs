@@ -23,6 +23,7 @@ mod limits;
 mod manage;
 mod meters;
 mod oauth;
+mod packing;
 mod passthrough;
 mod paths;
 mod redis;

@@ -53,8 +53,13 @@ alter table ledger disable trigger late_row;
 do $$
 declare
     one_day timestamptz;
+    done integer := 0;
 begin
     for one_day in select distinct day from conversations order by 1 loop
+        if done % 10 = 0 then
+            raise notice '% days of 90 are made up', done;
+        end if;
+        done := done + 1;
         insert into ledger (
             id, started_at, key_id, account_id, pool, provider, operation, model, served_model, stream, session, client,
             affinity, status, http_status, error, attempts, input_tokens, cache_read_tokens, cache_write_5m_tokens,

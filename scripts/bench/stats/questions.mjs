@@ -3,7 +3,7 @@
 const DAY = 86_400_000;
 
 /** `{ name, path, bound }` each; `bound` is what the median has to stay under, in milliseconds. */
-export function questions({ now, request }) {
+export function questions({ now, request, session }) {
   const of = (path, days, more = {}) => {
     const span = days ? { from: new Date(now - days * DAY).toISOString(), to: new Date(now).toISOString() } : {};
     const query = new URLSearchParams({ ...span, ...more }).toString();
@@ -52,6 +52,7 @@ export function questions({ now, request }) {
   ask("requests of one team", of("stats/requests", 0, { "label.team": "ads" }));
   ask("requests without a price", of("stats/requests", 0, { mark: "unpriced" }));
   ask("requests of two months ago", of("stats/requests", 0, { to: new Date(now - 60 * DAY).toISOString(), status: "failed" }));
+  ask("requests of a conversation of a month ago", of("stats/requests", 0, { session }));
   ask("one request", of(`stats/requests/${request}`));
 
   ask("list of accounts, with their use", of("accounts"));

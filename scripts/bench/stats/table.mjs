@@ -18,8 +18,16 @@ export function table(measured) {
   return [head, ["---", "---:", "---:", "---:", "---"], ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
+/** What an export has shown, in words. */
+export function exported({ rows, seconds, bytes, before, least, most }) {
+  const number = (value) => Math.round(value).toLocaleString("en");
+  return `CSV export: ${number(rows)} rows (${number(bytes / 2 ** 20)} MB) in ${seconds.toFixed(1)} s, ${number(rows / seconds)} rows/s. The gateway's memory was
+${number(before)} MiB before, and ${number(least)} to ${number(most)} MiB from the first pages to the last.`;
+}
+
 /** The whole document. */
-export function document({ rows, disk, rollups, version, measured, rounds }) {
+export function document(run) {
+  const { rows, disk, rollups, version, measured, rounds } = run;
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
   return `# Benchmark of the statistics
 
@@ -31,5 +39,7 @@ Gateway, database and client share this machine: ${cpus().length} × ${cpus()[0]
 meanwhile is in the figures.
 
 ${table(measured)}
+
+${exported(run.export)}
 `;
 }

@@ -10,4 +10,4 @@ select l.key_id, s.span, date_bin(s.length, l.started_at, 'epoch'), left(coalesc
 from ledger l cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
 group by 1, 2, 3, 4
 on conflict do nothing;
-analyze ledger;
+analyze ledger, reported_history;

@@ -1,28 +1,64 @@
 //! The dashboard's files, with the headers that `vercel.json` gives them on Vercel.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Component, Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::packing;
 use crate::http::{Response, full};
 
 /// Nothing but our own files; no inline code, no frame, no form to elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
                                        object-src 'none'; img-src 'self' data:";
 
-pub(super) async fn answer(public: &Path, method: &Method, path: &str) -> Response {
-    if ![Method::GET, Method::HEAD].contains(method) {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET only");
+/// A folder of files that anybody may read.
+#[derive(Debug)]
+pub(super) struct Files {
+    public: PathBuf,
+    /// Files as they were when they were compressed, and what came of it.
+    packed: Mutex<HashMap<PathBuf, (Bytes, Bytes)>>,
+}
+
+impl Files {
+    pub(super) fn of(public: &Path) -> Self {
+        Self { public: public.to_owned(), packed: Mutex::default() }
     }
-    let Some(file) = file_of(public, path) else { return plain(StatusCode::NOT_FOUND, "not found") };
-    match tokio::fs::read(&file).await {
-        // To HEAD the server sends the headers alone, and they tell the true length.
-        Ok(content) => {
-            let mut response = Response::new(full(content));
-            dress(response.headers_mut(), media_type(&file));
-            response
+
+    pub(super) async fn answer(&self, request: &http::Request<impl Sized>) -> Response {
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET only");
         }
-        Err(_) => plain(StatusCode::NOT_FOUND, "not found"),
+        let Some(file) = file_of(&self.public, request.uri().path()) else {
+            return plain(StatusCode::NOT_FOUND, "not found");
+        };
+        let Ok(content) = tokio::fs::read(&file).await else { return plain(StatusCode::NOT_FOUND, "not found") };
+        let (content, media_type) = (Bytes::from(content), media_type(&file));
+        let worth_it = packing::takes_gzip(request.headers())
+            && packing::is_worth_it(media_type, u64::try_from(content.len()).ok());
+        let packed = worth_it.then(|| self.packed(file, &content)).flatten();
+        // To HEAD the server sends the headers alone, and they tell the true length.
+        let mut response = Response::new(full(packed.clone().unwrap_or(content)));
+        dress(response.headers_mut(), media_type);
+        if packed.is_some() {
+            packing::say_so(response.headers_mut());
+        }
+        response
+    }
+
+    /// A file's content, compressed once for as long as it stays the same.
+    fn packed(&self, file: PathBuf, content: &Bytes) -> Option<Bytes> {
+        let mut known = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, packed)) = known.get(&file).filter(|(of, _)| of == content) {
+            return Some(packed.clone());
+        }
+        let packed = packing::gzip(content).ok()?;
+        known.insert(file, (content.clone(), packed.clone()));
+        Some(packed)
     }
 }
 

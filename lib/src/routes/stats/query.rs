@@ -80,7 +80,7 @@ impl Query {
     }
 
     /// The span asked about.
-    pub(super) fn span(&self) -> Result<(Timestamp, Timestamp)> {
+    pub(in crate::routes) fn span(&self) -> Result<(Timestamp, Timestamp)> {
         let to = self.time("to")?.unwrap_or_else(clock::now);
         let from = self.time("from")?.unwrap_or_else(|| to.checked_sub(24.hours()).unwrap_or(Timestamp::UNIX_EPOCH));
         if from >= to {

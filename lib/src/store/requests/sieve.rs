@@ -1,10 +1,23 @@
 //! Finds the hours in which a page of the ledger is, by the rollups: what is rare is found without reading all that lies between.
 
 use jiff::{Timestamp, ToSpan};
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::Type;
 
-use super::{Cursor, Filter, Only};
-use crate::{error::Result, store::Transaction};
+use super::{Cursor, Only};
+use crate::{
+    error::Result,
+    store::{
+        Transaction,
+        filter::{Apart, Filter, WHICH},
+    },
+};
+
+/// Hours in which something of what is meant is: begins a statement that [`WHICH`] and [`HOURS`] go on with.
+const MATCHING: &str = "
+    with matching as (
+        select f.at, sum(case when $11 then f.estimated when $12 then f.unpriced else f.requests end) as requests
+        from rollups f";
+const HOURS: &str = include_str!("sieve.sql");
 
 /// Beginnings and ends of the spans that a page is in.
 pub(super) type Hours = (Vec<Timestamp>, Vec<Timestamp>);
@@ -31,34 +44,16 @@ pub(super) async fn hours(
         return Ok(None);
     }
     let until = [only.to, after.map(|cursor| cursor.started_at + 1.microsecond())].into_iter().flatten().min();
-    let key = filter.key.is_some() || !filter.labels.is_empty();
-    let facet = match (key, filter.account.is_some()) {
-        (true, true) => "both",
-        (true, false) => "key",
-        (false, true) => "account",
-        (false, false) => "all",
-    };
-    let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
-    let rows = reading
-        .rows(
-            include_str!("sieve.sql"),
-            &[
-                (&only.from, Type::TIMESTAMPTZ),
-                (&until, Type::TIMESTAMPTZ),
-                (&filter.provider, Type::TEXT),
-                (&filter.account, Type::TEXT),
-                (&filter.key, Type::TEXT),
-                (&filter.model, Type::TEXT),
-                (&filter.model_prefix, Type::TEXT),
-                (&filter.pool, Type::TEXT),
-                (&filter.status, Type::TEXT),
-                (&labels, Type::JSONB),
-                (&only.estimated, Type::BOOL),
-                (&only.unpriced, Type::BOOL),
-                (&facet, Type::TEXT),
-                (&limit, Type::INT8),
-            ],
-        )
-        .await?;
+    let (labels, facet) = (filter.labels(), filter.facet(Apart::None));
+    let mut parameters = filter.parameters(&labels);
+    parameters.extend([
+        (&only.from as _, Type::TIMESTAMPTZ),
+        (&until as _, Type::TIMESTAMPTZ),
+        (&only.estimated as _, Type::BOOL),
+        (&only.unpriced as _, Type::BOOL),
+        (&facet as _, Type::TEXT),
+        (&limit as _, Type::INT8),
+    ]);
+    let rows = reading.rows(&[MATCHING, WHICH, HOURS].concat(), &parameters).await?;
     Ok(Some((rows[0].get("since"), rows[0].get("until"))))
 }

@@ -37,12 +37,14 @@ pub(super) const SUMS: &str = "
     sum(f.new)::bigint as new,
     sum(f.new_prompt)::bigint as new_prompt,
     sum(f.new_cache_read)::bigint as new_cache_read,
+    sum(f.answers)::bigint as answers,
     sum(f.latency_ms)::bigint as latency_ms,
+    sum(f.first_tokens)::bigint as first_tokens,
     sum(f.first_token_ms)::bigint as first_token_ms,
     sum(f.latency) as latency,
     sum(f.first_token) as first_token";
 
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 33] = [
     "requests",
     "completed",
     "failed",
@@ -72,7 +74,9 @@ const NAMES: [&str; 31] = [
     "new",
     "new_prompt",
     "new_cache_read",
+    "answers",
     "latency_ms",
+    "first_tokens",
     "first_token_ms",
 ];
 

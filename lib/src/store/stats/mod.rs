@@ -13,12 +13,12 @@ mod totals;
 mod uses;
 
 use jiff::Timestamp;
-use tokio_postgres::{
-    Row,
-    types::{Json, ToSql, Type},
-};
+use tokio_postgres::{Row, types::Type};
 
-use super::{Loan, Transaction, requests::Filter};
+use super::{
+    Loan, Transaction,
+    filter::{Apart, Filter, Labels, Parameter, WHICH},
+};
 use crate::error::Result;
 
 pub use histogram::Histogram;
@@ -27,8 +27,8 @@ pub use measures::Measures;
 pub(crate) use measures::ratio;
 pub use metrics::{Counted, CountedAccount};
 pub use rows::{GroupRow, Sort};
-pub(crate) use series::points;
 pub use series::{Line, Metric, Series, Step};
+pub(crate) use series::{points, steps};
 pub use totals::Totals;
 pub(super) use uses::uses;
 
@@ -89,6 +89,15 @@ impl GroupBy {
         }
     }
 
+    fn apart(&self) -> Apart {
+        match self {
+            Self::Key | Self::Label(_) => Apart::Key,
+            Self::Account => Apart::Account,
+            Self::Model => Apart::Model,
+            Self::Provider | Self::Status | Self::Pool => Apart::None,
+        }
+    }
+
     fn label(&self) -> &str {
         match self {
             Self::Label(name) => name,
@@ -97,21 +106,16 @@ impl GroupBy {
     }
 }
 
-/// The facts of a span: one row for each group of requests that some rollup holds together, or for each request. Its
-/// parameters are $1 to $15; a query's own begin after them. Between the two, a query may join something.
+/// The facts of a span: one row for each group of requests that some rollup holds together, or for each request. Goes on with
+/// [`WHICH`]; its own parameters are $9 to $15, and a query's begin after them. Between the two, a query may join something.
 const FACTS: &str = include_str!("facts.sql");
-/// Which of the facts are meant.
-const WHICH: &str = include_str!("which.sql");
-
-/// How many parameters [`FACTS`] and [`WHICH`] have.
-const FACTS_PARAMETERS: usize = 15;
 
 /// The values of the parameters of [`FACTS`] and [`WHICH`].
 struct Facts<'a> {
     spans: Spans,
     facet: &'static str,
     filter: &'a Filter,
-    labels: Option<Json<&'a std::collections::BTreeMap<String, String>>>,
+    labels: Labels<'a>,
 }
 
 impl<'a> Facts<'a> {
@@ -123,49 +127,28 @@ impl<'a> Facts<'a> {
         (grain, group): (Grain, Option<&GroupBy>),
     ) -> Result<Self> {
         let spans = spans::read(reading, from, to, grain).await?;
-        let key = filter.key.is_some()
-            || !filter.labels.is_empty()
-            || matches!(group, Some(GroupBy::Key | GroupBy::Label(_)));
-        let account = filter.account.is_some() || group == Some(&GroupBy::Account);
-        let facet = match (key, account) {
-            (true, true) => "both",
-            (true, false) => "key",
-            (false, true) => "account",
-            (false, false) => "all",
-        };
-        let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
-        Ok(Self { spans, facet, filter, labels })
+        let facet = filter.facet(group.map_or(Apart::None, GroupBy::apart));
+        Ok(Self { spans, facet, filter, labels: filter.labels() })
     }
 
-    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); FACTS_PARAMETERS] {
+    fn parameters(&self) -> Vec<Parameter<'_>> {
         let Self { spans, facet, filter, labels } = self;
-        [
-            (&spans.days.from, Type::TIMESTAMPTZ_ARRAY),
-            (&spans.days.to, Type::TIMESTAMPTZ_ARRAY),
-            (&spans.hours.from, Type::TIMESTAMPTZ_ARRAY),
-            (&spans.hours.to, Type::TIMESTAMPTZ_ARRAY),
-            (facet, Type::TEXT),
-            (&spans.ledger.from, Type::TIMESTAMPTZ_ARRAY),
-            (&spans.ledger.to, Type::TIMESTAMPTZ_ARRAY),
-            (&filter.provider, Type::TEXT),
-            (&filter.account, Type::TEXT),
-            (&filter.key, Type::TEXT),
-            (&filter.model, Type::TEXT),
-            (&filter.model_prefix, Type::TEXT),
-            (&filter.pool, Type::TEXT),
-            (&filter.status, Type::TEXT),
-            (labels, Type::JSONB),
-        ]
+        let mut parameters = filter.parameters(labels);
+        parameters.extend([
+            (&spans.days.from as _, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.days.to as _, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.hours.from as _, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.hours.to as _, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.ledger.from as _, Type::TIMESTAMPTZ_ARRAY),
+            (&spans.ledger.to as _, Type::TIMESTAMPTZ_ARRAY),
+            (facet as _, Type::TEXT),
+        ]);
+        parameters
     }
 
     /// Carries out a query over the facts; `more` are its own parameters, from $16 on.
-    async fn ask(
-        &self,
-        reading: &Transaction<'_>,
-        sql: &[&str],
-        more: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Vec<Row>> {
-        let mut parameters = Vec::from(self.parameters());
+    async fn ask(&self, reading: &Transaction<'_>, sql: &[&str], more: &[Parameter<'_>]) -> Result<Vec<Row>> {
+        let mut parameters = self.parameters();
         parameters.extend(more.iter().cloned());
         reading.rows(&sql.concat(), &parameters).await
     }

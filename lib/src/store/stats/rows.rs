@@ -73,8 +73,8 @@ impl Sort {
                 "g.cache_read_tokens::double precision / nullif(coalesce(g.input_tokens, 0) + g.cache_read_tokens
                  + coalesce(g.cache_write_5m_tokens, 0) + coalesce(g.cache_write_1h_tokens, 0), 0)"
             }
-            Self::Latency => "g.latency_ms::double precision / g.completed",
-            Self::FirstToken => "g.first_token_ms::double precision / g.requests",
+            Self::Latency => "g.latency_ms::double precision / nullif(g.answers, 0)",
+            Self::FirstToken => "g.first_token_ms::double precision / nullif(g.first_tokens, 0)",
         }
     }
 }

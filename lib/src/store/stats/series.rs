@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use super::{FACTS, Facts, Grain, GroupBy, Histogram, WHICH, begin, measures::ratio};
 use crate::{
@@ -28,7 +28,7 @@ impl Step {
         [Self::Minute, Self::Hour, Self::Day].into_iter().find(|step| step.as_str() == word)
     }
 
-    /// The word of the API, which is Postgres's too.
+    /// The word of the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Minute => "minute",
@@ -38,7 +38,7 @@ impl Step {
     }
 
     /// Its length, in seconds.
-    pub fn seconds(self) -> i64 {
+    pub fn seconds(self) -> i32 {
         match self {
             Self::Minute => 60,
             Self::Hour => 3_600,
@@ -53,13 +53,13 @@ impl Step {
             Self::Day => Grain::Day,
         }
     }
+}
 
-    /// The points of a span: the beginnings of its steps.
-    fn times(self, (from, to): (Timestamp, Timestamp)) -> Vec<Timestamp> {
-        let first = from.as_second().div_euclid(self.seconds()) * self.seconds();
-        let times = (0..).map(|n| Timestamp::from_second(first + n * self.seconds()));
-        times.map_while(Result::ok).take_while(|at| *at < to).collect()
-    }
+/// The beginnings of the steps of a span, each so many seconds long; the first may lie before it.
+pub(crate) fn steps((from, to): (Timestamp, Timestamp), seconds: i64) -> Vec<Timestamp> {
+    let first = from.as_second().div_euclid(seconds) * seconds;
+    let times = (0..).map(|n| Timestamp::from_second(first + n * seconds));
+    times.map_while(Result::ok).take_while(|at| *at < to).collect()
 }
 
 /// The figure of a point.
@@ -130,6 +130,16 @@ struct Point {
     histogram: Histogram,
 }
 
+impl Point {
+    fn read(row: &Row) -> Self {
+        Self {
+            part: row.get("part"),
+            whole: row.get::<_, Option<i64>>("whole").unwrap_or(0),
+            histogram: row.get::<_, Option<Histogram>>("histogram").unwrap_or_default(),
+        }
+    }
+}
+
 /// One line of a chart.
 #[derive(Debug)]
 pub struct Line {
@@ -153,7 +163,7 @@ pub struct Series {
 }
 
 impl Store {
-    /// A figure over time. With groups, the `most` greatest have a line each.
+    /// A figure over time. With groups, the `most` greatest have a line each, the greatest first.
     pub async fn series(
         &self,
         filter: &Filter,
@@ -164,41 +174,15 @@ impl Store {
         let mut loan = self.for_reading().await?;
         let reading = begin(&mut loan).await?;
         let [part, whole, histogram] = metric.sql();
+        let weight = if matches!(metric, Metric::Sum(_) | Metric::Cost) { "part" } else { "whole" };
         let label = group.map_or("", GroupBy::label);
-        let join = group.map_or(" ", GroupBy::join_sql);
-        let group_sql = group.map_or("'all'::text", GroupBy::sql);
-        let weight = if matches!(metric, Metric::Sum(_) | Metric::Cost) { part } else { "f.requests" };
-
-        let wide = if step == Step::Minute { Grain::Request } else { Grain::Day };
-        let facts = Facts::of(&reading, filter, span, (wide, group)).await?;
-        let name = group.map_or("null::text", GroupBy::name_sql);
-        let sql = [
-            "select g.grp, ",
-            name,
-            " as name from (select ",
-            group_sql,
-            " as grp, sum(",
-            weight,
-            ") as weight ",
-            FACTS,
-            join,
-            WHICH,
-            " and $16::text is not null group by 1 order by 2 desc nulls last, 1 limit $17) g",
-            " order by g.weight desc nulls last, g.grp",
-        ];
-        let of = [(&label as _, Type::TEXT), (&most as _, Type::INT8)];
-        let greatest = facts.ask(&reading, &sql, &of).await?;
-        let greatest: Vec<(Option<String>, Option<String>)> =
-            greatest.iter().map(|row| (row.get("grp"), row.get("name"))).collect();
-
         let facts = Facts::of(&reading, filter, span, (step.grain(), group)).await?;
+        // The groups are ranked by what their points add up to, so that the facts are read once.
         let sql = [
-            "select p.at, case when p.grp = any ($18) then p.grp end as grp, p.grp <> all ($18) as other,
-                sum(p.part)::bigint as part, sum(p.whole)::bigint as whole, sum(p.histogram) as histogram
-             from (select date_trunc($17, f.at, 'UTC') as at, coalesce(",
-            group_sql,
-            ", '') as grp,
-                sum(",
+            "with points as materialized (
+                select date_bin(make_interval(secs => $17), f.at, 'epoch') as at, coalesce(",
+            group.map_or("null::text", GroupBy::sql),
+            ", '') as grp, sum(",
             part,
             ") as part, sum(",
             whole,
@@ -206,48 +190,47 @@ impl Store {
             histogram,
             ") as histogram ",
             FACTS,
-            join,
+            group.map_or(" ", GroupBy::join_sql),
             WHICH,
-            " and $16::text is not null group by 1, 2) p group by 1, 2, 3",
+            " group by 1, 2),
+            ranked as (
+                select grp, row_number() over (order by sum(",
+            weight,
+            ") desc nulls last, grp) as place from points group by grp
+            ),
+            greatest as materialized (select g.grp, g.place, ",
+            group.map_or("null::text", GroupBy::name_sql),
+            " as name from ranked g where g.place <= $18)
+            select p.at, g.place, g.grp, g.name, sum(p.part)::bigint as part, sum(p.whole)::bigint as whole,
+                sum(p.histogram) as histogram
+            from points p left join greatest g on g.grp = p.grp
+            group by 1, 2, 3, 4",
         ];
-        let named: Vec<&str> = greatest.iter().map(|(group, _)| group.as_deref().unwrap_or_default()).collect();
-        let of = [(&label as _, Type::TEXT), (&step.as_str() as _, Type::TEXT), (&named as _, Type::TEXT_ARRAY)];
+        let seconds = f64::from(step.seconds());
+        let of = [(&label as _, Type::TEXT), (&seconds as _, Type::FLOAT8), (&most as _, Type::INT8)];
         let rows = facts.ask(&reading, &sql, &of).await?;
-
-        let mut points: BTreeMap<(bool, String), BTreeMap<Timestamp, Point>> = BTreeMap::new();
-        for row in &rows {
-            let group: Option<String> = row.get("grp");
-            let line = points.entry((row.get("other"), group.unwrap_or_default())).or_default();
-            line.insert(
-                row.get("at"),
-                Point {
-                    part: row.get("part"),
-                    whole: row.get::<_, Option<i64>>("whole").unwrap_or(0),
-                    histogram: row.get::<_, Option<Histogram>>("histogram").unwrap_or_default(),
-                },
-            );
-        }
-        Ok(draw(step.times(span), metric, greatest, &mut points))
+        Ok(draw(steps(span, step.seconds().into()), metric, &rows))
     }
 }
 
-type Points = BTreeMap<Timestamp, Point>;
-
-fn draw(
-    times: Vec<Timestamp>,
-    metric: Metric,
-    greatest: Vec<(Option<String>, Option<String>)>,
-    points: &mut BTreeMap<(bool, String), Points>,
-) -> Series {
-    let values = |points: Points| times.iter().map(|at| value(metric, points.get(at))).collect();
-    let mut lines = Vec::new();
-    for (group, name) in greatest {
-        let points = points.remove(&(false, group.clone().unwrap_or_default())).unwrap_or_default();
-        lines.push(Line { group, name, other: false, values: values(points) });
+/// The lines by their places; those that have none come last, together.
+fn draw(times: Vec<Timestamp>, metric: Metric, rows: &[Row]) -> Series {
+    let mut lines: BTreeMap<i64, (Option<String>, Option<String>, BTreeMap<Timestamp, Point>)> = BTreeMap::new();
+    for row in rows {
+        let place: Option<i64> = row.get("place");
+        let named = || {
+            (row.get::<_, Option<String>>("grp").filter(|group| !group.is_empty()), row.get("name"), BTreeMap::new())
+        };
+        let (.., points) = lines.entry(place.unwrap_or(i64::MAX)).or_insert_with(named);
+        points.insert(row.get("at"), Point::read(row));
     }
-    if let Some(others) = points.remove(&(true, String::new())) {
-        lines.push(Line { group: None, name: None, other: true, values: values(others) });
-    }
+    let line = |(place, (group, name, points)): (i64, (_, _, BTreeMap<Timestamp, Point>))| Line {
+        group,
+        name,
+        other: place == i64::MAX,
+        values: times.iter().map(|at| value(metric, points.get(at))).collect(),
+    };
+    let lines = lines.into_iter().map(line).collect();
     Series { times, lines }
 }
 
@@ -266,5 +249,5 @@ fn value(metric: Metric, point: Option<&Point>) -> Option<f64> {
 /// How many points a span has at a step.
 pub(crate) fn points(step: Step, (from, to): (Timestamp, Timestamp)) -> i64 {
     let length: SignedDuration = to.duration_since(from);
-    length.as_secs() / step.seconds() + 1
+    length.as_secs() / i64::from(step.seconds()) + 1
 }

@@ -1,9 +1,8 @@
 //! What all requests of a span add up to.
 
 use jiff::Timestamp;
-use tokio_postgres::types::{Json, Type};
 
-use super::{FACTS, Facts, Grain, Measures, WHICH, begin, measures::SUMS};
+use super::{FACTS, Facts, Grain, GroupBy, Measures, WHICH, begin, measures::SUMS};
 use crate::{
     error::Result,
     store::{Filter, Store, Transaction},
@@ -34,7 +33,7 @@ impl Store {
         let reading = begin(&mut loan).await?;
         let mut totals = Vec::new();
         for span in spans {
-            let facts = Facts::of(&reading, filter, *span, (Grain::Day, None)).await?;
+            let facts = Facts::of(&reading, filter, *span, (Grain::Day, Some(&GroupBy::Model))).await?;
             let sql = ["select f.provider, f.model, ", SUMS, " ", FACTS, WHICH, " group by f.provider, f.model"];
             let rows = facts.ask(&reading, &sql, &[]).await?;
             let by_model = rows.iter().map(|row| (row.get("provider"), row.get("model"), Measures::read(row)));
@@ -55,16 +54,6 @@ async fn in_flight(reading: &Transaction<'_>, filter: &Filter) -> Result<i64> {
           and ($4::text is null or l.draft->>'model' = $4)
           and ($5::text is null or starts_with(l.draft->>'model', $5))
           and ($6::text is null or l.draft->>'pool' = $6)
-          and ($7::jsonb is null or l.key_id in (select k.id from api_keys k where k.labels @> $7))";
-    let labels = (!filter.labels.is_empty()).then_some(Json(&filter.labels));
-    let of = [
-        (&filter.provider as _, Type::TEXT),
-        (&filter.account as _, Type::TEXT),
-        (&filter.key as _, Type::TEXT),
-        (&filter.model as _, Type::TEXT),
-        (&filter.model_prefix as _, Type::TEXT),
-        (&filter.pool as _, Type::TEXT),
-        (&labels as _, Type::JSONB),
-    ];
-    Ok(reading.rows(sql, &of).await?[0].get(0))
+          and ($8::jsonb is null or l.key_id in (select k.id from api_keys k where k.labels @> $8))";
+    Ok(reading.rows(sql, &filter.parameters(&filter.labels())).await?[0].get(0))
 }

@@ -11,31 +11,31 @@ use crate::{
 };
 
 /// One path and method of the document.
-pub(super) struct Operation {
-    pub(super) path: String,
-    pub(super) method: Method,
+pub(crate) struct Operation {
+    pub(crate) path: String,
+    pub(crate) method: Method,
     said: Value,
     document: Value,
 }
 
 impl Operation {
     /// The roles that may call it.
-    pub(super) fn roles(&self) -> Vec<&str> {
+    pub(crate) fn roles(&self) -> Vec<&str> {
         self.said["security"][0]["bearer"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// The schema of its body, and an example of one.
-    pub(super) fn body(&self) -> Option<(&Value, &Value)> {
+    pub(crate) fn body(&self) -> Option<(&Value, &Value)> {
         let content = self.said["requestBody"]["content"].get("application/json")?;
         Some((resolved(&self.document, &content["schema"]), &content["example"]))
     }
 }
 
-pub(super) fn document() -> Value {
+pub(crate) fn document() -> Value {
     serde_json::from_str(&text("lib/src/routes/openapi.json")).unwrap()
 }
 
-pub(super) fn operations(document: &Value) -> Vec<Operation> {
+pub(crate) fn operations(document: &Value) -> Vec<Operation> {
     let of = |(path, methods): (&String, &Value)| {
         let operation = |(method, said): (&String, &Value)| Operation {
             path: path.clone(),

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod audit;
-mod document;
+pub(crate) mod document;
 mod keys;
 mod matrix;
 mod roles;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{SPAN, get, past, roll_up};
 use crate::{
+    manage::document::{document, operations},
     support::{App, eventually, refused},
     walk::hello,
 };
@@ -181,7 +182,23 @@ async fn a_member_sees_its_own_on_every_path() {
         assert_eq!(json("requests").await["data"].as_array().unwrap().len(), 3);
         assert_eq!(ask("export.csv").await.1.lines().count(), 4);
     }
-    assert_eq!(json("live").await["accounts"], Value::Null);
+    app.database
+        .execute("select ledger_partition(now()); update ledger set started_at = now() where id in ('req_00004', 'req_00005')")
+        .await;
+    let live = json("live").await;
+    assert_eq!((&live["accounts"], &live["requests_per_second"]), (&Value::Null, &json!(0.0)), "{live}");
+    assert_eq!(ask("requests/req_00004").await.0, StatusCode::NOT_FOUND);
+    // Whatever the document lets a member read, it names nobody else.
+    for operation in
+        operations(&document()).iter().filter(|one| one.method == Method::GET && one.roles().contains(&"member"))
+    {
+        let path = operation.path.replace("{id}", "req_00001");
+        let answer = app.instance.request(Method::GET, &path).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let text = answer.text().await.unwrap();
+        let others = (0..4).flat_map(|n| [format!("\"key_{n}\""), format!(",key_{n},")]).chain(["=key".to_owned()]);
+        assert!(!others.into_iter().any(|other| text.contains(&other)), "{path}: {text}");
+    }
     for path in ["summary", "series", "accounts", "keys", "models", "requests", "export.csv"] {
         let (status, text) = ask(&format!("{path}?key=key_1")).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");

@@ -4,8 +4,10 @@ mod exact;
 mod export;
 mod lists;
 mod metrics;
+mod reported;
 mod retention;
 mod series;
+mod times;
 
 use std::fmt::Write;
 
@@ -58,7 +60,7 @@ async fn past(rows: usize) -> App {
     let app = App::start().await;
     app.instance.manage(Method::GET, "/api/stats/summary", None).await;
     let chance = &mut Chance::of(6);
-    let mut insert = INSERT.to_owned();
+    let mut insert = if rows == 0 { String::new() } else { INSERT.to_owned() };
     for n in 0..rows {
         let comma = if n == 0 { "" } else { ", " };
         write!(insert, "{comma}{}", row(&format!("req_{n:05}"), chance.below(4 * 86_400), chance)).unwrap();

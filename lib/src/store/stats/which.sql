@@ -1,8 +1,0 @@
-where ($8::text is null or f.provider = $8)
-  and ($9::text is null or f.account_id = $9)
-  and ($10::text is null or f.key_id = $10)
-  and ($11::text is null or f.model = $11)
-  and ($12::text is null or starts_with(f.model, $12))
-  and ($13::text is null or f.pool = $13)
-  and ($14::text is null or f.status = $14)
-  and ($15::jsonb is null or f.key_id in (select k.id from api_keys k where k.labels @> $15))
