@@ -4,7 +4,7 @@
 import { mkdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 import { signIn, visit, withPage } from "../tests/e2e/support/browser.mjs";
@@ -22,7 +22,7 @@ const PHONE = { width: 390, height: 760 };
 await main(async () => {
   const { values: options } = parseArgs({ options: { all: { type: "string" }, built: { type: "string" } } });
   const report = (line) => console.log(`> ${line}`);
-  const programs = options.built ? (name) => join(root, options.built, name) : await buildPrograms(["llm-gateway", "fake-upstream"], { report });
+  const programs = options.built ? (name) => join(resolve(root, options.built), name) : await buildPrograms(["llm-gateway", "fake-upstream"], { report });
   const undo = [];
   try {
     const dir = await mkdtemp(join(tmpdir(), "llm-gateway-screenshots-"));
@@ -46,19 +46,19 @@ await main(async () => {
 async function chosen(play, folder) {
   mkdirSync(folder, { recursive: true });
   const moved = await withFailover(play);
-  for (const [name, path, theme, viewport = DESKTOP, language = "en"] of [
-    ["overview-light", "overview?span=7d", "light"],
-    ["overview-dark", "overview?span=7d", "dark"],
-    ["overview-light-zh", "overview?span=7d", "light", DESKTOP, "zh"],
-    ["accounts", "accounts", "light"],
-    ["account", `accounts/${play.accounts.get("claude-team-1")}`, "light"],
-    ["account-zh", `accounts/${play.accounts.get("claude-team-1")}`, "light", DESKTOP, "zh"],
-    ["key", `keys/${play.keys[0].id}`, "dark"],
-    ["request", `requests/${moved}`, "light", { ...DESKTOP, height: 480 }],
-    ["routing", "routing?model=claude-opus-5-5", "light", { ...DESKTOP, height: 480 }],
-    ["phone", "overview?span=7d", "light", PHONE],
-    ["phone-zh", "overview?span=7d", "dark", PHONE, "zh"],
-  ]) await shoot(play, [[path, join(folder, `${name}.png`)]], { theme, viewport, language });
+  const account = `accounts/${play.accounts.get("claude-team-3")}`;
+  for (const language of ["en", "zh"]) {
+    for (const [name, path, theme, viewport = DESKTOP] of [
+      ["overview-light", "overview?span=7d", "light"],
+      ["overview-dark", "overview?span=7d", "dark"],
+      ["accounts", "accounts", "light"],
+      ["account", account, "light"],
+      ["key", `keys/${play.keys[0].id}`, "dark"],
+      ["request", `requests/${moved}`, "light"],
+      ["routing", "routing?model=claude-opus-5-5", "light"],
+      ["phone", "overview?span=7d", "light", PHONE],
+    ]) await shoot(play, [[path, join(folder, `${name}${language === "zh" ? "-zh" : ""}.png`)]], { theme, viewport, language });
+  }
 }
 
 /** The id of a request that another account took over. */

@@ -51,13 +51,14 @@ function client(address, token) {
 async function start(binary, args, env, started) {
   const { PATH, HOME, PORT, HOST } = process.env;
   const child = spawn(binary, args, { cwd: root, env: { PATH, HOME, PORT, HOST, LOG: "error", ...env }, stdio: ["ignore", "pipe", "inherit"], detached: true });
-  const ended = new Promise((resolve) => child.once("close", resolve));
+  const failed = new Promise((_, reject) => child.once("error", (error) => reject(new Plain(`${binary} cannot be started: ${error.message}`))));
+  const ended = Promise.race([new Promise((resolve) => child.once("close", resolve)), failed.catch(() => {})]);
   const stop = async () => {
     child.kill("SIGTERM");
     await ended;
   };
   started.push({ stop });
-  const address = await listening(child.stdout);
+  const address = await Promise.race([listening(child.stdout), failed]);
   if (!address) throw new Plain(`${binary} did not start.`);
   return { address, stop };
 }

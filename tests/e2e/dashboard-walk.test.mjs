@@ -224,7 +224,7 @@ test("connect: every client and place, filled with the key that this tab issued,
     await code.getByRole("button", { name: /^Copy/ }).click();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await code.locator("code").textContent());
     await main.getByLabel("Key in the lines below").selectOption("");
-    await main.getByText("gw_your_key").first().waitFor();
+    await code.getByText("gw_your_key").waitFor();
   });
 });
 
@@ -257,8 +257,11 @@ test("lists act too: checked, paused and resumed, tried and revoked, refreshed, 
     const again = page.waitForRequest("**/api/stats/requests?*");
     await main.getByRole("button", { name: "Refresh" }).click();
     await again;
-    for (const [label, value] of [["Provider", "gemini"], ["Outcome", "completed"], ["Account", demo.accounts.get("gemini-main")], ["Marks", ""]]) await main.getByLabel(label, { exact: true }).selectOption(value);
-    await page.waitForURL(/account=/);
+    for (const [label, value, part] of [["Provider", "gemini", /provider=gemini/], ["Outcome", "completed", /status=completed/], ["Account", demo.accounts.get("gemini-main"), /account=acc_/], ["Marks", "estimated", /mark=estimated/]]) {
+      await main.getByLabel(label, { exact: true }).selectOption(value);
+      await page.waitForURL(part);
+      await stands(page);
+    }
     await main.getByRole("link", { name: "Clear filters" }).click();
     await page.waitForURL(/#\/requests$/);
 
