@@ -16,7 +16,8 @@ import { startPostgres } from "./postgres.mjs";
 
 /** A minute of traffic, so that the last minute has something to say. */
 const WARM_UP_MS = 60_000;
-const DESKTOP = { width: 1180, height: 760 };
+const DESKTOP = { width: 1080, height: 720 };
+const SHORT = { ...DESKTOP, height: 540 };
 const PHONE = { width: 390, height: 760 };
 
 await main(async () => {
@@ -47,17 +48,16 @@ async function chosen(play, folder) {
   mkdirSync(folder, { recursive: true });
   const moved = await withFailover(play);
   const account = `accounts/${play.accounts.get("claude-team-3")}`;
-  for (const language of ["en", "zh"]) {
-    for (const [name, path, theme, viewport = DESKTOP] of [
-      ["overview-light", "overview?span=7d", "light"],
-      ["overview-dark", "overview?span=7d", "dark"],
-      ["accounts", "accounts", "light"],
-      ["account", account, "light"],
-      ["key", `keys/${play.keys[0].id}`, "dark"],
-      ["request", `requests/${moved}`, "light"],
-      ["routing", "routing?model=claude-opus-5-5", "light"],
-      ["phone", "overview?span=7d", "light", PHONE],
-    ]) await shoot(play, [[path, join(folder, `${name}${language === "zh" ? "-zh" : ""}.png`)]], { theme, viewport, language });
+  const pictures = [
+    ["overview-light", "overview?span=7d", "light"],
+    ["account", account, "light"],
+    ["key", `keys/${play.keys[0].id}`, "dark"],
+    ["request", `requests/${moved}`, "light", SHORT],
+    ["routing", "routing?model=claude-opus-5-5", "light", SHORT],
+  ];
+  const inEnglish = [["overview-dark", "overview?span=7d", "dark"], ["accounts", "accounts", "light"], ["phone", "overview?span=24h", "light", PHONE]];
+  for (const [language, ending, those] of [["en", "", [...pictures, ...inEnglish]], ["zh", "-zh", pictures]]) {
+    for (const [name, path, theme, viewport = DESKTOP] of those) await shoot(play, [[path, join(folder, `${name}${ending}.png`)]], { theme, viewport, language });
   }
 }
 

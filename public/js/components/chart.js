@@ -8,6 +8,8 @@ import { language, t } from "../i18n.js";
 const HEIGHT = 220;
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [2, 6], [6, 2, 2, 2, 2, 2]];
 const HUES = 8;
+/** Pixels. */
+const THIN = 4;
 const STEP_SECONDS = { minute: 60, hour: 3_600, day: 86_400 };
 
 /** Steps of an axis that counts: nobody makes two and a half requests. */
@@ -75,9 +77,11 @@ function options({ seconds, step, named, stacked, held, full, format, width, poi
   const [ink, grid, panel] = ["ink-dim", "line", "panel"].map(colour);
   const end = seconds.at(-1) + (stacked ? STEP_SECONDS[step] : 0);
   const axis = { stroke: ink, font: "11px system-ui, sans-serif", grid: { stroke: grid, width: 1 }, ticks: { show: false } };
-  const bars = uPlot.paths.bars({ size: [0.84, 48], align: 1, radius: 0 });
+  // Where many bars share a phone's width, a line around each would leave nothing of it.
+  const thin = width / seconds.length < THIN;
+  const bars = uPlot.paths.bars({ size: [thin ? 1 : 0.84, 48], align: 1, radius: 0 });
   const style = ({ hue, dash }) => (stacked
-    ? { paths: bars, fill: colour(hue), stroke: panel, width: 1, points: { show: false } }
+    ? { paths: bars, fill: colour(hue), stroke: panel, width: thin ? 0 : 1, points: { show: false } }
     : { stroke: colour(hue), width: 2, dash, points: { show: seconds.length < 3 }, ...(held ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}), ...(named.length === 1 ? { fill: colour("wash") } : {}) });
   const series = named.map(style);
   return {
