@@ -51,11 +51,10 @@ async function chosen(play, folder) {
   const pictures = [
     ["overview-light", "overview?span=7d", "light"],
     ["account", account, "light"],
-    ["key", `keys/${play.keys[0].id}`, "dark"],
     ["request", `requests/${moved}`, "light", SHORT],
     ["routing", "routing?model=claude-opus-5-5", "light", SHORT],
   ];
-  const inEnglish = [["overview-dark", "overview?span=7d", "dark"], ["accounts", "accounts", "light"], ["phone", "overview?span=24h", "light", PHONE]];
+  const inEnglish = [["overview-dark", "overview?span=7d", "dark"], ["accounts", "accounts", "light"], ["key", `keys/${play.keys[0].id}`, "dark"], ["phone", "overview?span=24h", "light", PHONE]];
   for (const [language, ending, those] of [["en", "", [...pictures, ...inEnglish]], ["zh", "-zh", pictures]]) {
     for (const [name, path, theme, viewport = DESKTOP] of those) await shoot(play, [[path, join(folder, `${name}${ending}.png`)]], { theme, viewport, language });
   }

@@ -11,6 +11,8 @@ import { debugPrograms } from "./support/programs.mjs";
 const LONG = "a-name-that-somebody-made-as-long-as-the-gateway-allows-and-without-any-space-to-break-it-at-0123456";
 const ACCOUNTS = 200;
 const KEYS = 1_000;
+/** Ids of requests, newest first; as the gateway's own, they begin with the time, in base 32. */
+const REQUESTS = Array.from({ length: 120 }, (_, n) => `req_${(Date.now() - (n + 1) * 10_000).toString(32).padStart(10, "0").replace(/[i-v]/g, (letter) => "jkmnpqrstvwxyz"["ijklmnopqrstuv".indexOf(letter)])}${String(n).padStart(16, "0")}`);
 
 let gateway;
 before(async () => {
@@ -22,8 +24,8 @@ before(async () => {
   await query(gateway.env.DATABASE_URL, "select ledger_partition(now() - interval '1 hour'), ledger_partition(now())");
   await query(gateway.env.DATABASE_URL, `insert into ledger (id, started_at, key_id, account_id, pool, provider, operation, model, served_model, stream, session, client, affinity, status, http_status, attempts,
       input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, thinking_tokens, tool_use_tokens, searches, cost_micros, first_token_ms, duration_ms)
-    select 'req_' || lpad(n::text, 26, '0'), now() - n * interval '10 seconds', $1, $2, 'default', 'anthropic', 'generate', $3, $3, true, md5(n::text), $3, 'kept', 'completed', 200, '[]',
-      900000000000, 900000000000, 0, 0, 900000000000, 0, 0, 0, 123456789012, 99999999, 99999999 from generate_series(1, 120) n`, [key.id, account.id, LONG]);
+    select id, now() - n * interval '10 seconds', $1, $2, 'default', 'anthropic', 'generate', $3, $3, true, md5(n::text), $3, 'kept', 'completed', 200, '[]',
+      900000000000, 900000000000, 0, 0, 900000000000, 0, 0, 0, 123456789012, 99999999, 99999999 from unnest($4::text[]) with ordinality as made (id, n)`, [key.id, account.id, LONG, REQUESTS]);
 });
 after(() => gateway?.stop());
 
@@ -129,6 +131,6 @@ test("a ledger is read page by page", async () => {
     }
     assert.equal(seen.size, 120);
     await page.getByRole("link", { name: "Newest" }).click();
-    await page.locator(`[id="req_${"1".padStart(26, "0")}"]`).waitFor();
+    await page.locator(`[id="${REQUESTS[0]}"]`).waitFor();
   });
 });

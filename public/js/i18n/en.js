@@ -94,7 +94,7 @@ export default {
   "next.title": "What to do next",
   "next.done": "done",
   "next.account": "Add an account",
-  "next.account.why": "An Anthropic or Gemini API key that the gateway may use.",
+  "next.account.why": "An API key or a login at Anthropic or Google that the gateway may use.",
   "next.key": "Issue a key",
   "next.key.why": "One for each person or program. Its secret is shown once.",
   "next.connect": "Connect a client",

@@ -94,7 +94,7 @@ export default {
   "next.title": "接下来做什么",
   "next.done": "已完成",
   "next.account": "添加账号",
-  "next.account.why": "供网关使用的 Anthropic 或 Gemini API 密钥。",
+  "next.account.why": "供网关使用的 Anthropic 或 Google 的 API 密钥或登录。",
   "next.key": "签发密钥",
   "next.key.why": "每个人或程序一个，密钥原文只显示一次。",
   "next.connect": "接入客户端",

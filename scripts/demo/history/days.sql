@@ -27,7 +27,7 @@ insert into ledger (
     output_tokens, thinking_tokens, tool_use_tokens, searches, cost_micros, estimated, first_token_ms, duration_ms, upstream_request_id
 )
 select
-    'req_' || substr(md5(random()::text) || md5(random()::text), 1, 26), at, key_id, account_id, 'default', provider, 'generate', model, model, true, session,
+    pg_temp.request_id(at), at, key_id, account_id, 'default', provider, 'generate', model, model, true, session,
     case provider when 'anthropic' then 'claude-cli/2.1.330 (external, cli)' else 'GeminiCLI/0.61.0 (linux; x64)' end,
     case when turn = 1 then 'new' when moved then 'moved' else 'kept' end,
     status, case when status in ('completed', 'cancelled') then 200 when status = 'refused' then 400 else 529 end,
