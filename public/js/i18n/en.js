@@ -127,7 +127,7 @@ export default {
   "accounts.none.why": "None has this name, state, provider and pool.",
   "accounts.all": "All",
   "accounts.tally": "Accounts by state",
-  "accounts.failures": "{count} failures in a row",
+  "accounts.failures": "failures in a row: {count}",
   "accounts.tested": "one request tests it",
   "accounts.errors": "{count} failed",
   "accounts.spent": "{tokens} tokens, {cost}",
