@@ -1,11 +1,10 @@
 //! `npm run dev`: everything that a gateway needs, from a fresh clone, until Ctrl-C.
 
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 import { main, Plain, root } from "./command.mjs";
-import { buildGateway, database, loadEnvFile, secrets } from "./local.mjs";
+import { buildGateway, database, loadEnvFile, refuseTakenPort, secrets } from "./local.mjs";
 
 const stopping = new AbortController();
 let gateway = null;
@@ -17,7 +16,7 @@ await main(async () => {
   const { signal } = stopping;
 
   try {
-    await refuseTakenPort(process.env.HOST || "127.0.0.1", Number(process.env.PORT || 13010));
+    await refuseTakenPort("npm run dev");
     const binary = await buildGateway({ report, signal });
     const db = await database({ report, signal });
     try {
@@ -44,20 +43,6 @@ function stop() {
   if (gateway && !again) report("Stopping; open requests may end (once more to cut them off)");
   gateway?.kill(again ? "SIGKILL" : "SIGTERM");
   stopping.abort();
-}
-
-/** Known before the minutes of a build, not after. */
-async function refuseTakenPort(host, port) {
-  const probe = createServer();
-  await new Promise((resolve, reject) => {
-    probe.once("error", reject).listen(port, host, resolve);
-  }).catch((error) => {
-    if (error.code !== "EADDRINUSE") throw new Plain(`Cannot listen on ${host}:${port}: ${error.message}`);
-    throw new Plain(
-      `Port ${port} is taken: another program listens on ${host}:${port}, perhaps an earlier npm run dev.\n` +
-      "Stop it, or choose another port: PORT=13011 npm run dev");
-  });
-  await new Promise((resolve) => probe.close(resolve));
 }
 
 /** Runs the gateway until it ends. */

@@ -3,6 +3,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 
 import { Plain, root, runVisibly } from "./command.mjs";
@@ -45,6 +46,21 @@ function keptSecret(name, make) {
     if (error.code !== "EEXIST") throw error;
   }
   return readFileSync(file, "utf8").trim();
+}
+
+/** A port that is taken is told before the minutes of a build, not after. `again` is the command that would start this one. */
+export async function refuseTakenPort(again) {
+  const [host, port] = [process.env.HOST || "127.0.0.1", Number(process.env.PORT || 13010)];
+  const probe = createServer();
+  await new Promise((resolve, reject) => {
+    probe.once("error", reject).listen(port, host, resolve);
+  }).catch((error) => {
+    if (error.code !== "EADDRINUSE") throw new Plain(`Cannot listen on ${host}:${port}: ${error.message}`);
+    throw new Plain(
+      `Port ${port} is taken: another program listens on ${host}:${port}, perhaps an earlier npm run dev or demo.\n` +
+      `Stop it, or choose another port: PORT=13011 ${again}`);
+  });
+  await new Promise((resolve) => probe.close(resolve));
 }
 
 /** Installs PostgreSQL and what speaks to it, where they are missing. */

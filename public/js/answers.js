@@ -45,11 +45,24 @@ export function group(answer) {
 /** `GET /api/stats/series`; the others that share a line are `other`. */
 export function series(answer) {
   return {
-    metric: answer.metric,
-    step: answer.step,
+    metric: answer.metric, step: answer.step,
     times: answer.times ?? [],
     lines: (answer.series ?? []).map(({ group, name, other, values }) => ({ id: group ?? null, name: name ?? group ?? null, other: other === true, values })),
   };
+}
+
+/** `GET /api/accounts/{id}/limits`: shares used, from 0 to 1; null where nothing new was said. */
+export function reports(answer) {
+  return {
+    stepSeconds: answer.step_seconds,
+    times: answer.times ?? [],
+    series: (answer.series ?? []).map(({ name, family, values, resets_at: resets }) => ({ name, family: family ?? null, values, resets })),
+  };
+}
+
+/** `GET /api/stats/retention`. */
+export function retention(answer) {
+  return { days: number(answer.ledger_days), from: answer.kept_from ?? null };
 }
 
 /** `GET /api/stats/live`. */
@@ -69,10 +82,8 @@ export function change(answer) {
     id: String(answer.id),
     at: answer.at ?? null,
     actor: answer.actor_name ?? answer.actor ?? null,
-    action: answer.action ?? null,
-    subject: answer.subject ?? null,
-    before: answer.before ?? null,
-    after: answer.after ?? null,
+    action: answer.action ?? null, subject: answer.subject ?? null,
+    before: answer.before ?? null, after: answer.after ?? null,
   };
 }
 
@@ -101,6 +112,8 @@ export function account(answer) {
     overage: answer.use_paid_overage !== false,
     expires: answer.credential?.expires_at ?? null,
     organization: answer.organization ?? null,
+    failures: number(answer.failures_in_a_row),
+    testFrom: answer.next_test_at ?? null,
     reported: (answer.reported_limits ?? []).map(reported),
     lastChecked: answer.last_checked_at ?? null,
     created: answer.created_at ?? null,

@@ -2,6 +2,8 @@
 
 const TIMEOUT_MS = 20_000;
 const DOWNLOAD_MS = 1_800_000;
+/** The most rows that one answer has. */
+const PAGE = 500;
 
 /** Why a call did not work. `status` is 0 when no answer came; `param` names the field at fault. */
 export class ApiError extends Error {
@@ -34,6 +36,16 @@ export function createApi(credential, send = (...call) => fetch(...call), more =
   }
   return {
     get: (path, query, signal) => call("GET", path, { query, signal }),
+    /** Every row of a list, however many pages it has. */
+    async all(path, signal) {
+      const rows = [];
+      for (let cursor = null; ;) {
+        const page = await call("GET", path, { query: { limit: PAGE, cursor }, signal });
+        rows.push(...page.data);
+        cursor = page.next_cursor ?? null;
+        if (!cursor) return rows;
+      }
+    },
     post: (path, body) => call("POST", path, { body }),
     patch: (path, body) => call("PATCH", path, { body }),
     put: (path, body) => call("PUT", path, { body }),

@@ -41,6 +41,7 @@ export function percent(ratio) {
 export function duration(milliseconds) {
   if (!known(milliseconds)) return DASH;
   if (milliseconds < 999.5) return `${Math.round(milliseconds)} ms`;
+  if (milliseconds < 60_000 && milliseconds % 1000 === 0) return `${milliseconds / 1000} s`;
   if (milliseconds < 59950) return `${(milliseconds / 1000).toFixed(milliseconds < 9995 ? 2 : 1)} s`;
   const seconds = Math.round(milliseconds / 1000);
   const minutes = Math.floor(seconds / 60);

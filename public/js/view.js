@@ -121,7 +121,20 @@ export class View {
   }
 }
 
+/** A pointer that came to rest on a chart was left there, and is no reason to show old figures. */
+const POINTING_MS = 10_000;
+let pointedAt = -Infinity;
+document.addEventListener("pointermove", (event) => {
+  if (event.target.closest(".chart-canvas")) pointedAt = performance.now();
+});
+
 // Nothing moves while a question is open, text is being selected, a form is being filled or a chart is pointed at.
 function busy() {
-  return document.querySelector("dialog[open], .chart-canvas:hover, form :focus") !== null || !getSelection().isCollapsed;
+  return document.querySelector("dialog[open], form :focus") !== null || !getSelection().isCollapsed
+    || performance.now() - pointedAt < POINTING_MS || isTyping(document.activeElement);
+}
+
+// Half a word in a search that a fresh list would take away.
+function isTyping(at) {
+  return at instanceof HTMLInputElement && at.value !== at.defaultValue;
 }

@@ -4,7 +4,7 @@
 export const ACCOUNTS = [
   { name: "claude-team-1", provider: "anthropic", login: true, weight: 2, used: { "5h": 0.62, "7d": 0.41 }, max_in_flight: 8, note: "Team plan, seat of the platform group" },
   { name: "claude-team-2", provider: "anthropic", login: true, weight: 2, used: { "5h": 0.34, "7d": 0.55 }, max_in_flight: 8 },
-  { name: "claude-team-3", provider: "anthropic", login: true, used: { "5h": 0.97, "7d": 0.83 }, limited: true, max_in_flight: 6 },
+  { name: "claude-team-3", provider: "anthropic", login: true, used: { "5h": 1, "7d": 0.83 }, left: { "5h": 47 * 60, "7d": 51 * 3_600 }, limited: true, max_in_flight: 6 },
   { name: "anthropic-api", provider: "anthropic", priority: 1, note: "Pay as you go: only when the seats are spent" },
   { name: "anthropic-api-old", provider: "anthropic", priority: 2, paused: true, note: "To be closed at the end of the quarter" },
   { name: "claude-contractor", provider: "anthropic", login: true, refused: true },
@@ -20,7 +20,7 @@ export const KEYS = [
   { name: "ci-review-bot", labels: { team: "platform", kind: "bot" }, limits: { requests_per_day: 4000, tokens_per_minute: 2000000, cost_per_day_usd: 40 }, rotate_every_days: 90, auto_rotate: true, share: 4 },
   { name: "docs-translator", labels: { team: "docs", kind: "bot" }, providers: ["gemini"], limits: { tokens_per_day: 20000000 }, share: 3 },
   { name: "priya-laptop", labels: { team: "search" }, limits: { cost_per_day_usd: 25 }, share: 2 },
-  { name: "intern-sandbox", labels: { team: "search" }, models: ["claude-haiku-*", "gemini-*-flash*"], limits: { cost_total_usd: 20, requests_per_minute: 10 }, expires_in_seconds: 21 * 86_400, share: 1 },
+  { name: "intern-sandbox", labels: { team: "search" }, models: ["claude-haiku-*", "gemini-*-flash*"], limits: { cost_total_usd: 60, requests_per_minute: 10 }, expires_in_seconds: 21 * 86_400, share: 1 },
   { name: "lead-viewer", role: "viewer", note: "Looks at the figures, calls nothing" },
 ];
 
@@ -34,7 +34,7 @@ export function credentialOf({ name, provider, login }) {
 /** Sets them all up over the management API; the answer is accounts by name, and keys with their secrets. */
 export async function furnish(api, upstream) {
   const accounts = new Map();
-  for (const { used, limited, refused, paused, login, ...account } of ACCOUNTS) {
+  for (const { used, left, limited, refused, paused, login, ...account } of ACCOUNTS) {
     const secret = credentialOf({ ...account, login });
     const credential = login ? { kind: "oauth", access_token: secret, expires_at: new Date(Date.now() + 30 * 86_400_000).toISOString() } : { kind: "api_key", api_key: secret };
     const made = await api("POST", "/api/accounts", { ...account, credential, base_url: upstream, ...(login && { entitled: true }) });

@@ -2,19 +2,15 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-
-import pg from "pg";
 
 import { Plain, root } from "../command.mjs";
 import { furnish } from "./cast.mjs";
+import { writePast } from "./past.mjs";
 import { direct } from "./traffic.mjs";
 
-const HISTORY = new URL("history.sql", import.meta.url);
-
 /** Sets it up: `{ address, fake, token, keys, stop }`. `programs(name)` is a binary's path; `days` is how long the past is. */
-export async function stage({ programs, databaseUrl, report = () => {}, days = 35, env = {} }) {
+export async function stage({ programs, databaseUrl, report = () => {}, days = 35, env = {}, signal }) {
   const started = [];
   const stop = async () => {
     for (const program of started.reverse()) await program.stop();
@@ -31,8 +27,7 @@ export async function stage({ programs, databaseUrl, report = () => {}, days = 3
     report("Adding accounts and keys");
     await direct(fake.address, new Set());
     const { accounts, keys } = await furnish(api, fake.address);
-    report(`Making up the last ${days} days`);
-    await past(databaseUrl, days);
+    await writePast(databaseUrl, { days, keys, accounts, signal, step: (done) => report(`Making up the last ${days} days${done ? `: ${done} are done` : ""}`) });
     // Those that are out for good are found to be so.
     for (const name of ["claude-contractor", "claude-team-3"]) await api("POST", `/api/accounts/${accounts.get(name)}/check`);
     return { address: gateway.address, fake: fake.address, token, accounts, keys, api, stop };
@@ -52,28 +47,18 @@ function client(address, token) {
   };
 }
 
-async function past(databaseUrl, days) {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
-    await client.query(`create temporary table demo_span as select ${Number(days)} as days`);
-    await client.query(readFileSync(HISTORY, "utf8"));
-  } finally {
-    await client.end();
-  }
-}
-
 /** Starts a program and waits until it says where it listens. */
 async function start(binary, args, env, started) {
   const { PATH, HOME, PORT, HOST } = process.env;
-  const child = spawn(binary, args, { cwd: root, env: { PATH, HOME, PORT, HOST, LOG: "warn", ...env }, stdio: ["ignore", "pipe", "inherit"], detached: true });
-  const ended = new Promise((resolve) => child.once("close", resolve));
+  const child = spawn(binary, args, { cwd: root, env: { PATH, HOME, PORT, HOST, LOG: "error", ...env }, stdio: ["ignore", "pipe", "inherit"], detached: true });
+  const failed = new Promise((_, reject) => child.once("error", (error) => reject(new Plain(`${binary} cannot be started: ${error.message}`))));
+  const ended = Promise.race([new Promise((resolve) => child.once("close", resolve)), failed.catch(() => {})]);
   const stop = async () => {
     child.kill("SIGTERM");
     await ended;
   };
   started.push({ stop });
-  const address = await listening(child.stdout);
+  const address = await Promise.race([listening(child.stdout), failed]);
   if (!address) throw new Plain(`${binary} did not start.`);
   return { address, stop };
 }

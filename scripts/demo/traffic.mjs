@@ -8,17 +8,20 @@ const MODELS = {
 };
 /** A conversation's fixed part, long enough to be worth a cache. */
 const SYSTEM = "You are an engineer of this team. Read before you write, and say what you do not know. ".repeat(600);
-const TALKERS = 9;
+const TALKERS = 6;
 const FAILURE_EVERY_MS = 25_000;
 
-/** Calls until it is stopped: `{ stop }`. */
+/** Calls until it is stopped: `{ counted, stop }`. */
 export function startTraffic({ address, fake, keys, pace = 1 }) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const callers = keys.filter(({ share }) => share > 0);
-  const running = Array.from({ length: TALKERS }, () => talk({ address, callers, pace, signal }));
+  const counted = { asked: 0 };
+  const running = Array.from({ length: TALKERS }, () => talk({ address, callers, pace, signal, counted }));
   running.push(fail(fake, signal));
   return {
+    /** How many requests were `asked` by now. */
+    counted,
     async stop() {
       stopping.abort();
       await Promise.all(running);
@@ -31,7 +34,7 @@ export async function direct(fake, failing) {
   await fetch(`${fake}/_fake/script`, { method: "PUT", body: JSON.stringify(scripts(Date.now(), failing)) });
 }
 
-async function talk({ address, callers, pace, signal }) {
+async function talk({ address, callers, pace, signal, counted }) {
   while (!signal.aborted) {
     const caller = drawn(callers);
     const provider = caller.providers.length === 1 || Math.random() < 0.72 ? caller.providers[0] : caller.providers[1];
@@ -40,7 +43,8 @@ async function talk({ address, callers, pace, signal }) {
     const turns = 1 + Math.floor(Math.random() * 8);
     for (let turn = 1; turn <= turns && !signal.aborted; turn += 1) {
       await ask({ address, caller, provider, model, session, turn, signal });
-      await pause((400 + 4_000 * Math.random()) / pace, signal);
+      counted.asked += 1;
+      await pause((1_000 + 12_000 * Math.random()) / pace, signal);
     }
   }
 }

@@ -79,6 +79,13 @@ test("every import leads to a file, and every script is reached from the page", 
   assert.deepEqual(named.sort(), ALL_SCRIPTS.toSorted());
 });
 
+test("every style sheet is named in the page, so that the first paint waits for two rounds and no third", () => {
+  const imported = [...read("css/app.css").matchAll(/@import url\("\/([^"]+)"\)/g)].map(([, path]) => path);
+  const named = [...read("index.html").matchAll(/rel="(?:preload|stylesheet)" href="\/([^"]+)"/g)].map(([, path]) => path);
+  assert.deepEqual(named.sort(), ["css/app.css", ...imported].sort());
+  assert.deepEqual(named, ALL.filter((file) => file.endsWith(".css")).sort());
+});
+
 test("raw colours live in tokens.css alone, and every custom property that is used is defined", () => {
   const sheets = ALL.filter((file) => file.endsWith(".css") && !file.startsWith("vendor/"));
   never(sheets.filter((file) => file !== "css/tokens.css"), /oklch\(|#[0-9a-f]{3,8}\b(?!-)|rgba?\(|hsla?\(/i, "use a token");

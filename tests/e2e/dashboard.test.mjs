@@ -177,6 +177,7 @@ test("an account that is out says why and until when, and a reset brings it back
     await answering(401, "authentication_error", "This key was withdrawn.");
     await page.getByText("Needs sign-in").waitFor();
     await page.getByText("This key was withdrawn.").first().waitFor();
+    await page.getByText("failures in a row: ").waitFor();
     await button(page, "Reset").click();
     await page.getByText("Ready").waitFor();
     assert.equal((await account("busy")).state, "ready");

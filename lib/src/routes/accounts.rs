@@ -248,6 +248,8 @@ fn view(account: &Account, used: &Used, now: Timestamp) -> Value {
     view["state"] = json!(state.as_str());
     view["state_reason"] = json!(account.health.in_words(now).filter(|_| unwell));
     view["state_until"] = json!(account.health.changes_at().filter(|at| unwell && *at > now));
+    view["failures_in_a_row"] = json!(account.health.failures);
+    view["next_test_at"] = json!(account.health.probe_at.filter(|at| unwell && *at > now));
     view["cooling_families"] = json!(cooling);
     view["in_flight"] = json!(account.in_flight);
     view["organization"] = json!(account.organization);

@@ -19,8 +19,9 @@ export function buttons(row, page, { large = false, gone = null } = {}) {
     button("accounts.check", () => post("check")),
     (row.state !== "paused" && row.state !== "ready") || row.families.some(({ until }) => ahead(until)) ? button("accounts.reset", () => post("reset")) : null,
     row.state === "paused" ? button("accounts.resume", () => post("resume")) : button("accounts.pause", () => post("pause")),
+    // What cannot be taken back is not one slip away in a list.
     large ? button("accounts.edit", () => openEdit(row, page)) : null,
-    button("accounts.remove", () => openRemove(row, page, gone)),
+    large ? button("accounts.remove", () => openRemove(row, page, gone)) : null,
   ];
 }
 

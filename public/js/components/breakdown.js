@@ -1,7 +1,7 @@
 //! A table of what requests add up to, row by row: by account, key or model.
 
 import { h } from "../dom.js";
-import { DASH, count, duration, percent } from "../format.js";
+import { count, duration, percent } from "../format.js";
 import { t } from "../i18n.js";
 import { money, number } from "./figure.js";
 import { table } from "./table.js";
@@ -16,11 +16,11 @@ export function breakdown({ caption, head, rows, name, extra = [], brief = false
     columns: [
       { label: t(head), cell: name },
       ...extra,
-      { label: t("column.requests"), kind: "number", cell: (row) => [number(row.requests), row.errors ? h("span", { class: "errors" }, ` ${t("accounts.errors", { count: count(row.errors) })}`) : null] },
-      !brief && { label: t("column.tokens_in"), kind: "number", cell: (row) => [number(row.prompt), h("span", { class: "sub" }, row.cacheHitRatio === null ? DASH : t("figure.cached", { share: percent(row.cacheHitRatio) }))] },
+      { label: t("column.requests"), kind: "number", cell: (row) => [number(row.requests), row.errors ? h("span", { class: "sub errors" }, t("accounts.errors", { count: count(row.errors) })) : null] },
+      !brief && { label: t("column.tokens_in"), kind: "number", cell: (row) => [number(row.prompt), row.cacheHitRatio === null ? null : h("span", { class: "sub" }, t("figure.cached", { share: percent(row.cacheHitRatio) }))] },
       brief ? { label: t("column.tokens"), kind: "number", cell: (row) => number(row.prompt === null ? row.output : row.prompt + (row.output ?? 0)) }
         : { label: t("column.tokens_out"), kind: "number minor", cell: (row) => number(row.output) },
-      { label: t("column.cost"), kind: "number", cell: (row) => [money(row.cost), marks(row)] },
+      { label: t("column.cost"), kind: brief ? "number beside" : "number", cell: (row) => [money(row.cost), marks(row)] },
       !brief && { label: t("column.first_token"), kind: "number minor", cell: (row) => duration(row.firstToken) },
     ].filter(Boolean),
   });

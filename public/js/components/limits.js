@@ -2,9 +2,13 @@
 
 import { h } from "../dom.js";
 import { count, dollars, exact, percent } from "../format.js";
+import { held } from "../held.js";
 import { language, t, word } from "../i18n.js";
+import { chart } from "./chart.js";
 import { ahead, when } from "./figure.js";
 import { meter } from "./meter.js";
+
+const DAY_SECONDS = 86_400;
 
 /** The limits of a key with what is left of each; `short` leaves out when they begin anew. */
 export function standing(limits, short = false) {
@@ -41,6 +45,19 @@ export function reported(limits, short = false) {
     ];
     return meter([word("reported", name), family].filter(Boolean).join(" "), share, words, note);
   }));
+}
+
+/**
+ * What it said over time, of each limit. A value holds until the next one, or until its limit is renewed; `told` has what was really said.
+ */
+export function reportedHistory({ times, stepSeconds, series }) {
+  if (series.length === 0) return h("p", { class: "none" }, t("account.limits.never"));
+  const lines = series.map(({ name, family, values, resets }) => {
+    const drawn = held(values, resets, times);
+    return { name: [word("reported", name), family].filter(Boolean).join(" "), values: drawn, total: drawn.at(-1) };
+  });
+  return chart({ label: t("account.limits.history"), times, step: stepSeconds >= DAY_SECONDS ? "day" : "hour", lines, stacked: false, held: true, full: 1, format: percent,
+    told: (index) => series.some(({ values }) => values[index] !== null) });
 }
 
 // In a list, the two with least left say enough.

@@ -4,6 +4,7 @@ import { key } from "../answers.js";
 import { openIssue, openRevoke } from "../acts/key.js";
 import { openTry } from "../acts/try.js";
 import { ahead, when } from "../components/figure.js";
+import { filters, finds, input } from "../components/filter.js";
 import { standing } from "../components/limits.js";
 import { pager } from "../components/links.js";
 import { empty, head } from "../components/notice.js";
@@ -12,25 +13,44 @@ import { table } from "../components/table.js";
 import { h } from "../dom.js";
 import { dollars } from "../format.js";
 import { t, word } from "../i18n.js";
+import { address } from "../router.js";
 import { usage } from "./accounts.js";
 
 export const title = "keys.title";
 
 const FIRST_LIMITS = 3;
+const PAGE = 50;
+/** So many can be overlooked at a glance; more want to be searched. */
+const FEW = 12;
+/** Whoever finds more looks for something more particular. */
+const MOST_FOUND = 200;
 
 export async function load(api, { query }, signal) {
-  const answer = await api.get("/api/keys", { limit: 50, cursor: query.cursor }, signal);
+  if (query.find) return { keys: (await api.all("/api/keys", signal)).map(key).filter(fits(query.find)).slice(0, MOST_FOUND), next: null };
+  const answer = await api.get("/api/keys", { limit: PAGE, cursor: query.cursor }, signal);
   return { keys: answer.data.map(key), next: answer.next_cursor ?? null };
 }
 
 export function render({ keys, next }, page) {
   const issue = page.mayChange && h("button", { type: "button", class: "primary", onclick: () => openIssue(page) }, t("keys.issue"));
-  if (keys.length === 0 && !page.route.query.cursor) return [head(t(title)), empty(t("keys.empty"), t("keys.empty.why"), issue)];
+  const { query } = page.route;
+  if (keys.length === 0 && query.find) return [head(t(title), issue), search(query), empty(t("keys.none"), t("keys.none.why"), h("a", { class: "button", href: "#/keys" }, t("filter.clear")))];
+  if (keys.length === 0 && !query.cursor) return [head(t(title)), empty(t("keys.empty"), t("keys.empty.why"), issue)];
   return [
     head(t(title), issue),
+    keys.length > FEW || query.find || query.cursor ? search(query) : null,
     h("section", { class: "panel" }, table({ caption: t("keys.caption"), rows: keys, columns: columns(page) })),
-    pager("keys", page.route.query, next),
+    pager("keys", query, next),
   ];
+}
+
+function search({ find }) {
+  return filters(input("keys", { find }, "find", t("keys.find")));
+}
+
+// What tells a key from others.
+function fits(find) {
+  return (row) => finds(find, row.name, row.prefix, row.note, row.pool, ...Object.entries(row.labels).flat());
 }
 
 /** What `?issue=1` asks for once the page stands. */
@@ -43,7 +63,7 @@ export function opened(page) {
 function columns(page) {
   const shown = [
     { label: t("column.key"), cell: identity },
-    { label: t("column.state"), cell: lifetime },
+    { label: t("column.state"), kind: "lifetime bare", cell: lifetime },
     { label: t("column.limits"), kind: "wide", cell: limits },
     { label: t("column.today"), kind: "number", cell: (row) => [usage(row.today), spent(row)] },
     { label: t("column.used"), kind: "number", cell: (row) => when(row.lastUsed) },

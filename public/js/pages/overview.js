@@ -11,6 +11,7 @@ import { inset, panel, pick } from "../components/panel.js";
 import { state } from "../components/state.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
+import { count } from "../format.js";
 import { t, word } from "../i18n.js";
 import { address } from "../router.js";
 import { SPANS, period, spanOf } from "../spans.js";
@@ -30,10 +31,10 @@ export async function load(api, { query }, signal) {
   const [slow, now, accounts, requests] = await Promise.all([
     slowly(api, chosen, signal),
     api.get("/api/stats/live", {}, signal),
-    api.get("/api/accounts", { limit: 500 }, signal),
+    api.all("/api/accounts", signal),
     api.get("/api/stats/requests", { limit: ROWS }, signal),
   ]);
-  return { chosen, ...slow, live: live(now), accounts: accounts.data.map(account), requests: requests.data.map(request) };
+  return { chosen, ...slow, live: live(now), accounts: accounts.map(account), requests: requests.data.map(request) };
 }
 
 function choices(query) {
@@ -54,9 +55,9 @@ async function slowly(api, chosen, signal) {
     api.get("/api/stats/summary", span, signal),
     api.get("/api/stats/series", { ...span, metric: chosen.metric, step: SPANS[chosen.span].step, group_by: chosen.group === "none" ? null : chosen.group }, signal),
     ...["accounts", "keys", "models"].map((what) => api.get(`/api/stats/${what}`, rows, signal)),
-    api.get("/api/keys", { limit: 500 }, signal),
+    api.all("/api/keys", signal),
   ]);
-  const all = keys.data.map(key);
+  const all = keys.map(key);
   const data = {
     summary: summary(sums), series: series(points),
     byAccount: byAccount.data.map(group), byKey: byKey.data.map(group), byModel: byModel.data.map(group),
@@ -90,11 +91,12 @@ function picks({ chosen, labels }, to) {
   ];
 }
 
-// Every account is there, whether or not it served: one that is out belongs on the first page.
+// Whoever served most, and whoever is out, whether or not it served: that belongs on the first page. The rest is a link away.
 function serving({ chosen, accounts, byAccount }, to) {
   const used = new Map(byAccount.map((row) => [row.id, row]));
   const known = new Map(accounts.map((row) => [row.id, row]));
-  const unused = accounts.filter(({ id }) => !used.has(id)).map(({ id, name }) => ({ id, name, requests: 0, errors: 0, prompt: 0, output: 0, cost: 0, cacheHitRatio: null, firstToken: null }));
+  const others = accounts.filter(({ id }) => !used.has(id)).toSorted((left, right) => isOut(right) - isOut(left));
+  const unused = others.slice(0, Math.max(ROWS + 2 - byAccount.length, Math.min(ROWS, others.filter(isOut).length))).map(({ id, name }) => ({ id, name, requests: 0, errors: 0, prompt: 0, output: 0, cost: 0, cacheHitRatio: null, firstToken: null }));
   const of = (row) => known.get(row.id);
   const name = (row) => (row.id === "passthrough" ? t("requests.passthrough") : h("span", { class: "name" }, row.name ?? row.id));
   return panel(t("overview.accounts"), breakdown({
@@ -104,9 +106,13 @@ function serving({ chosen, accounts, byAccount }, to) {
     name: (row) => (of(row) ? [h("a", { class: "name", href: `#/accounts/${encodeURIComponent(row.id)}` }, of(row).name), h("span", { class: "sub" }, word("provider", of(row).provider))] : name(row)),
     extra: [
       { label: t("column.state"), kind: "line beside", cell: (row) => (of(row) ? [state("state", of(row).state), ahead(of(row).until) ? [" ", h("span", { class: "dim" }, when(of(row).until))] : null] : null) },
-      { label: t("column.in_flight"), kind: "number", cell: (row) => number(of(row)?.inFlight ?? null) },
+      { label: t("column.in_flight"), kind: "number minor", cell: (row) => number(of(row)?.inFlight ?? null) },
     ],
-  }), pick("pick-sort", t("overview.sort"), SORTS.map((one) => [one, t("overview.by", { what: word("sort", one) })]), chosen.sort, (sort) => to({ sort })), h("a", { href: "#/accounts" }, t("overview.all")));
+  }), pick("pick-sort", t("overview.sort"), SORTS.map((one) => [one, t("overview.by", { what: word("sort", one) })]), chosen.sort, (sort) => to({ sort })), h("a", { href: "#/accounts" }, byAccount.length + unused.length < accounts.length ? t("overview.all_of", { count: count(accounts.length) }) : t("overview.all")));
+}
+
+function isOut({ state: now }) {
+  return now !== "ready" && now !== "paused";
 }
 
 function byKey({ byKey }) {

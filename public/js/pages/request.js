@@ -12,9 +12,9 @@ export const title = "request.title";
 export async function load(api, { params }, signal, role) {
   const [one, accounts] = await Promise.all([
     api.get(`/api/stats/requests/${encodeURIComponent(params.id)}`, {}, signal),
-    role === "member" ? { data: [] } : api.get("/api/accounts", { limit: 500 }, signal),
+    role === "member" ? [] : api.all("/api/accounts", signal),
   ]);
-  return { request: request(one), accounts: accounts.data.map(account) };
+  return { request: request(one), accounts: accounts.map(account) };
 }
 
 export function render({ request, accounts }) {

@@ -3,6 +3,7 @@
 import { account, key, request } from "../answers.js";
 import { details, nameOf } from "../components/details.js";
 import { at, money, number } from "../components/figure.js";
+import { filters, input, select } from "../components/filter.js";
 import { pager } from "../components/links.js";
 import { empty, head } from "../components/notice.js";
 import { state } from "../components/state.js";
@@ -22,7 +23,7 @@ const MARKS = ["estimated", "unpriced"];
 
 export async function load(api, { query }, signal, role) {
   const own = role === "member";
-  const all = (path) => (own ? { data: [] } : api.get(path, { limit: 500 }, signal));
+  const all = (path) => (own ? [] : api.all(path, signal));
   const [requests, accounts, keys] = await Promise.all([
     api.get("/api/stats/requests", { limit: 50, ...asked(query), cursor: query.cursor }, signal),
     all("/api/accounts"), all("/api/keys"),
@@ -31,8 +32,8 @@ export async function load(api, { query }, signal, role) {
     own,
     requests: requests.data.map(request),
     next: requests.next_cursor ?? null,
-    accounts: accounts.data.map(account),
-    keys: keys.data.map(key),
+    accounts: accounts.map(account),
+    keys: keys.map(key),
   };
 }
 
@@ -49,7 +50,7 @@ export function render({ own, requests, next, accounts, keys }, page) {
     head(t(title),
       h("button", { type: "button", onclick: () => download(page) }, t("requests.export")),
       h("button", { type: "button", onclick: page.refresh }, t("requests.refresh"))),
-    filters(query, accounts, keys, own),
+    narrow(only(query, FILTERS), accounts, keys, own),
     requests.length === 0 ? nothing(query) : h("section", { class: "panel" }, table({
       caption: t("requests.caption"),
       rows: requests,
@@ -76,12 +77,12 @@ export function columnsOf(accounts, keys = null) {
   return [
     { label: t("column.time"), cell: (row) => h("a", { href: `#/requests/${encodeURIComponent(row.id)}` }, at(row.at)) },
     { label: t("column.outcome"), kind: "line beside", cell: outcome },
-    { label: t("column.model"), kind: "clipped", cell: (row) => h("span", { title: row.model }, row.model ?? DASH) },
-    keys && { label: t("column.key"), kind: "clipped", cell: (row) => clipped(nameOf(row.key, keys)) },
-    { label: t("column.account"), kind: "clipped", cell: (row) => clipped(nameOf(row.account, accounts)) },
-    { label: t("column.tokens"), kind: "number", cell: (row) => [number(row.prompt), h("span", { class: "dim" }, " → "), number(row.output), row.estimated ? h("abbr", { title: t("requests.estimated") }, " ≈") : null] },
-    { label: t("column.cost"), kind: "number", cell: (row) => [money(row.cost), row.unpriced ? h("abbr", { title: t("requests.unpriced") }, " *") : null] },
-    { label: t("column.duration"), kind: "number", cell: (row) => h("span", { title: t("requests.first_token", { time: duration(row.firstToken) }) }, duration(row.duration)) },
+    { label: t("column.model"), kind: "clipped bare", cell: (row) => h("span", { title: row.model }, row.model ?? DASH) },
+    keys && { label: t("column.key"), kind: "clipped bare", cell: (row) => clipped(nameOf(row.key, keys)) },
+    { label: t("column.account"), kind: "clipped bare", cell: (row) => clipped(nameOf(row.account, accounts)) },
+    { label: t("column.tokens"), kind: "number bare", cell: (row) => [number(row.prompt), h("span", { class: "dim" }, " → "), number(row.output), row.estimated ? h("abbr", { title: t("requests.estimated") }, " ≈") : null] },
+    { label: t("column.cost"), kind: "number bare", cell: (row) => [money(row.cost), row.unpriced ? h("abbr", { title: t("requests.unpriced") }, " *") : null] },
+    { label: t("column.duration"), kind: "number bare", cell: (row) => h("span", { title: t("requests.first_token", { time: duration(row.firstToken) }) }, duration(row.duration)) },
   ].filter(Boolean);
 }
 
@@ -94,20 +95,17 @@ function clipped(text) {
   return h("span", { title: text }, text);
 }
 
-function filters(query, accounts, keys, own) {
+function narrow(query, accounts, keys, own) {
   const named = (rows) => rows.map((row) => [row.id, row.name]);
-  const change = (name, value) => { location.hash = address("requests", { ...only(query, FILTERS), [name]: value }); };
-  const select = (name, options) => h("select", { id: `filter-${name}`, "aria-label": t(`filter.${name}`), onchange: (event) => change(name, event.target.value) },
-    h("option", { value: "" }, t(`filter.${name}.any`)), options.map(([value, text]) => h("option", { value, selected: query[name] === value }, text)));
-  const input = (name) => h("input", { id: `filter-${name}`, type: "search", "aria-label": t(`filter.${name}`), placeholder: t(`filter.${name}.any`), value: query[name], onchange: (event) => change(name, event.target.value.trim()) });
-  return h("div", { class: "filters", role: "search", "aria-label": t("filter.name") },
-    select("span", Object.keys(SPANS).map((name) => [name, t(`span.${name}`)])),
-    select("provider", ["anthropic", "gemini"].map((value) => [value, word("provider", value)])),
-    select("status", STATUSES.map((value) => [value, word("outcome", value)])),
-    own ? null : select("key", named(keys)),
-    own ? null : select("account", [...named(accounts), ["passthrough", t("requests.passthrough")]]),
-    input("model"),
-    select("mark", MARKS.map((value) => [value, word("mark", value)])),
+  const choice = (name, options) => select("requests", query, name, options);
+  return filters(
+    choice("span", Object.keys(SPANS).map((name) => [name, t(`span.${name}`)])),
+    choice("provider", ["anthropic", "gemini"].map((value) => [value, word("provider", value)])),
+    choice("status", STATUSES.map((value) => [value, word("outcome", value)])),
+    own ? null : choice("key", named(keys)),
+    own ? null : choice("account", [...named(accounts), ["passthrough", t("requests.passthrough")]]),
+    input("requests", query, "model"),
+    choice("mark", MARKS.map((value) => [value, word("mark", value)])),
     query.session ? h("span", { class: "chip" }, t("filter.session"), " ", query.session) : null,
     FILTERS.some((one) => query[one]) ? h("a", { href: "#/requests" }, t("filter.clear")) : null);
 }

@@ -4,6 +4,7 @@ import { account, key } from "../answers.js";
 import { STRATEGIES, openPolicy } from "../acts/policy.js";
 import { head } from "../components/notice.js";
 import { facts, inset, panel } from "../components/panel.js";
+import { reason as said } from "../components/reasons.js";
 import { h } from "../dom.js";
 import { duration } from "../format.js";
 import { t, word } from "../i18n.js";
@@ -16,11 +17,11 @@ const PROVIDERS = ["anthropic", "gemini"];
 export async function load(api, { query }, signal) {
   const [routing, accounts, keys] = await Promise.all([
     api.get("/api/routing", {}, signal),
-    api.get("/api/accounts", { limit: 500 }, signal),
-    api.get("/api/keys", { limit: 500 }, signal),
+    api.all("/api/accounts", signal),
+    api.all("/api/keys", signal),
   ]);
-  const found = accounts.data.map(account);
-  const pools = [...new Set(["default", ...found.map(({ pool }) => pool), ...keys.data.map((one) => key(one).pool), ...routing.data.map(({ pool }) => pool)])].filter(Boolean);
+  const found = accounts.map(account);
+  const pools = [...new Set(["default", ...found.map(({ pool }) => pool), ...keys.map((one) => key(one).pool), ...routing.data.map(({ pool }) => pool)])].filter(Boolean);
   const asked = { model: query.model, pool: query.pool || "default", provider: query.provider || undefined };
   return { routing, accounts: found, pools, asked, preview: query.model ? await preview(api, asked) : null };
 }
@@ -63,7 +64,7 @@ function question(asked, pools) {
 
 function answer(preview) {
   if (preview.refusal) return h("p", { class: "said errors", role: "alert" }, preview.refusal);
-  const row = ({ id, name, reason }) => h("li", null, h("a", { class: "name", href: `#/accounts/${encodeURIComponent(id)}` }, name), h("span", { class: "sub" }, reason));
+  const row = ({ id, name, reason }) => h("li", null, h("a", { class: "name", href: `#/accounts/${encodeURIComponent(id)}` }, name), said(reason));
   return h("div", { class: "pair preview", role: "status" },
     h("div", null, h("h3", null, t("preview.order", { strategy: word("strategy", preview.strategy) })),
       preview.order.length ? h("ol", { class: "order" }, preview.order.map(row)) : h("p", { class: "errors" }, t("preview.nobody"))),

@@ -88,10 +88,11 @@ export async function issueKey(page, name) {
   return secret;
 }
 
-/** Goes to a view of the dashboard and waits until it stands. */
+/** Goes to a view of the dashboard and waits until it stands; a view that could not be shown is a failure. */
 export async function visit(page, address, path) {
   await page.goto(`${address}/#/${path}`);
   await stands(page);
+  assert.equal(await page.locator(".trouble").count(), 0, path);
 }
 
 /** Waits until the open view has loaded. */

@@ -1,7 +1,7 @@
--- The demo's past: the `days` of `demo_span`, in conversations of the cast, so that charts begin with something to show. Most stay
+-- One part of the demo's past: the days in `demo_days`, in conversations of the cast, each key by its share in `demo_keys`. Most stay
 -- on their account, some move, some fail; nights and weekends are quiet. Costs are about what such tokens cost.
 
-create temporary table talks as
+create temporary table talks on commit drop as
 select
     md5(random()::text) as session, k.id as key_id, a.id as account_id, a.provider,
     -- A key that may only call small models does.
@@ -12,18 +12,14 @@ select
     end as model,
     d.day + interval '1 hour' * (8 + 10.5 * random() + case when random() < 0.15 then 4 else 0 end) as began,
     1 + floor(10 * random())::int as turns
-from (select generate_series(date_trunc('day', now(), 'UTC') - make_interval(days => (select days from demo_span)), date_trunc('day', now(), 'UTC') - interval '1 day', interval '1 day') as day
-      union all select date_trunc('day', now() - interval '12 hours', 'UTC') + interval '10 hours' union all select now() - interval '16 hours') d
-cross join lateral generate_series(1, case when extract(isodow from d.day) > 5 then 30 else 110 end) n
-cross join lateral (select * from api_keys where role = 'member' and n is not null order by random() ^ (1.0 / greatest(1, 7 - length(name) % 7)) desc limit 1) k
+from demo_days d
+cross join lateral generate_series(1, case when extract(isodow from d.day) > 5 then 120 else 440 end) n
+cross join lateral (select api_keys.* from api_keys join demo_keys using (id) where n is not null order by -ln(random()) / share limit 1) k
 cross join lateral (
     select * from accounts
     where not paused and name <> 'claude-contractor' and (k.providers = '{}' or provider = any (k.providers)) and n is not null
     order by random() * case provider when 'anthropic' then 2.2 else 1 end * weight / (1 + priority) desc limit 1
 ) a;
-
-select ledger_partition(day) from generate_series(now() - make_interval(days => (select days + 1 from demo_span)), now(), interval '1 day') day;
-alter table ledger disable trigger late_row;
 
 insert into ledger (
     id, started_at, key_id, account_id, pool, provider, operation, model, served_model, stream, session, client, affinity,
@@ -31,14 +27,14 @@ insert into ledger (
     output_tokens, thinking_tokens, tool_use_tokens, searches, cost_micros, estimated, first_token_ms, duration_ms, upstream_request_id
 )
 select
-    'req_' || substr(md5(random()::text) || md5(random()::text), 1, 26), at, key_id, account_id, 'default', provider, 'generate', model, model, true, session,
+    pg_temp.request_id(at), at, key_id, account_id, 'default', provider, 'generate', model, model, true, session,
     case provider when 'anthropic' then 'claude-cli/2.1.330 (external, cli)' else 'GeminiCLI/0.61.0 (linux; x64)' end,
     case when turn = 1 then 'new' when moved then 'moved' else 'kept' end,
     status, case when status in ('completed', 'cancelled') then 200 when status = 'refused' then 400 else 529 end,
     case status when 'failed' then 'overloaded_error: Overloaded' when 'refused' then 'invalid_request_error: prompt is too long' end,
     case when moved
         then jsonb_build_array(jsonb_build_object('account', other, 'verdict', 'overloaded', 'status', 529, 'took_ms', 240), jsonb_build_object('account', account_id, 'verdict', 'delivered', 'status', 200, 'took_ms', took))
-        else jsonb_build_array(jsonb_build_object('account', account_id, 'verdict', case status when 'failed' then 'overloaded' else 'delivered' end, 'status', 200, 'took_ms', took))
+        else jsonb_build_array(jsonb_build_object('account', account_id, 'verdict', case status when 'failed' then 'overloaded' else 'delivered' end, 'status', case status when 'failed' then 529 when 'refused' then 400 else 200 end, 'took_ms', took))
     end,
     input, case when moved or turn = 1 then 0 else context end, case when moved or turn = 1 then context else 2000 end, 0, output, output / 4, 0, 0,
     ((input * rate + case when moved or turn = 1 then context * rate * 1.25 else context * rate * 0.1 + 2000 * rate * 1.25 end + output * rate * 5))::bigint,
@@ -55,30 +51,3 @@ from (
 ) drawn
 where at < now() - interval '30 seconds'
 order by at;
-
-alter table ledger enable trigger late_row;
-update ledger_state set sealed_until = (select date_trunc('hour', min(started_at), 'UTC') from ledger);
-
--- What the keys' limits count by.
-insert into key_usage
-select l.key_id, s.span, date_bin(s.length, l.started_at, 'epoch'), left(coalesce(l.model, ''), 200),
-    count(*), count(*) filter (where l.status not in ('completed', 'cancelled')), sum(ledger_tokens(l)), sum(l.cost_micros)
-from ledger l cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
-group by 1, 2, 3, 4
-on conflict do nothing;
-
--- How the limits of Claude's subscriptions stood: what an account cost in a window so far, beside a little more than it ever did.
-insert into reported_history (account_id, at, family, name, used, resets_at)
-select account_id, at, '', name, used / (1.1 * max(used) over (partition by account_id, name)), resets_at
-from (
-    select account_id, at, name, resets_at, sum(cost) over (partition by account_id, name, resets_at order by at) as used
-    from (
-        select l.account_id, date_bin('5 minutes', l.started_at, 'epoch') as at, w.name,
-            date_bin(w.length, l.started_at, 'epoch') + w.length as resets_at, sum(l.cost_micros) + 1 as cost
-        from ledger l join accounts a on a.id = l.account_id and a.provider = 'anthropic'
-        cross join (values ('5h', interval '5 hours'), ('7d', interval '7 days')) w (name, length)
-        group by 1, 2, 3, 4
-    ) spent
-) so_far
-on conflict do nothing;
-analyze ledger, reported_history;
