@@ -20,6 +20,7 @@ mod standing;
 mod stats;
 mod things;
 mod usage;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,6 +52,7 @@ pub use stats::{
 pub(crate) use stats::{points, ratio};
 pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
+pub use webhooks::{Event, Outbox};
 
 /// The database, behind connections that are opened when they are first needed.
 pub struct Store {

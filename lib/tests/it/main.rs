@@ -34,4 +34,6 @@ mod stats;
 mod streams;
 mod things;
 mod tidy;
+mod traces;
 mod walk;
+mod webhooks;

@@ -188,7 +188,10 @@ async fn health_needs_no_token() {
     assert!(answer.headers().contains_key("x-request-id"));
     let health: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(health, json!({ "status": "ok", "version": version, "database": "ok", "redis": "unset" }));
+    assert_eq!(
+        health,
+        json!({ "status": "ok", "version": version, "database": "ok", "redis": "unset", "webhooks": "unset" })
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod exact;
 mod export;
 mod lists;
 mod metrics;
+mod monitoring;
 mod retention;
 mod series;
 
