@@ -88,8 +88,11 @@ mod tests {
 
     fn read(traceparent: &[&str], tracestate: &[&str]) -> Option<Parent> {
         let mut headers = HeaderMap::new();
-        traceparent.iter().for_each(|line| drop(headers.append("traceparent", line.parse().unwrap())));
-        tracestate.iter().for_each(|line| drop(headers.append("tracestate", line.parse().unwrap())));
+        for (name, lines) in [("traceparent", traceparent), ("tracestate", tracestate)] {
+            for line in lines {
+                headers.append(name, line.parse().unwrap());
+            }
+        }
         Parent::read(&headers)
     }
 

@@ -80,7 +80,7 @@ async fn a_callers_trace_goes_up_unchanged_and_none_is_made_up() {
     }
 }
 
-/// One server span for the request, in the caller's trace, with a client span for each attempt, by the GenAI conventions.
+/// One server span for the request, in the caller's trace, with a client span for each attempt, by OpenTelemetry's conventions for models.
 #[tokio::test]
 async fn a_request_is_one_span_and_each_attempt_one_within() {
     let collector = Receiver::start().await;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -105,7 +105,7 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let status = shared.statuses.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(200);
     let (path, body) = (head.uri.to_string(), String::from_utf8_lossy(&body).into_owned());
     let heard = Heard { path, headers: head.headers, body, status };
