@@ -121,11 +121,11 @@ mod tests {
 
     #[test]
     fn a_budget_is_told_as_the_api_shows_limits() {
-        let rule = json!({ "span": "day", "measure": "cost", "value": 2_000_000 });
-        let data = json!({ "key_id": "key_1", "percent": 80, "rule": rule, "used": 1_700_000 });
+        let rule = json!({ "span": "day", "measure": "cost", "value": 2_500_000 });
+        let data = json!({ "key_id": "key_1", "percent": 80, "rule": rule, "used": 2_100_000 });
         let told = in_words("key.budget", data);
         let expect =
-            json!({ "key_id": "key_1", "percent": 80, "limit": "cost_per_day_usd", "value": 2.0, "used": 1.7 });
+            json!({ "key_id": "key_1", "percent": 80, "limit": "cost_per_day_usd", "value": 2.5, "used": 2.1 });
         assert_eq!(told.to_string(), expect.to_string());
     }
 }
