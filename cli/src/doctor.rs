@@ -6,6 +6,7 @@ mod accounts;
 mod configuration;
 mod database;
 mod elsewhere;
+mod health;
 mod place;
 
 use std::process::ExitCode;
@@ -84,7 +85,12 @@ async fn here(env: &Environment, progress: &mut Progress) -> Vec<Finding> {
     // Without these the accounts cannot be read, and reading them would bring the schema up to date.
     if let (Ok(config), true) = (Config::read(env), schema_fits) {
         match Api::within(env, config.admin_token) {
-            Ok(api) => findings.extend(accounts::examine(&api, progress).await),
+            Ok(api) => {
+                if let Ok(told) = api.get(&["health"], &[]).await {
+                    findings.extend(health::examine(&told));
+                }
+                findings.extend(accounts::examine(&api, progress).await);
+            }
             Err(why) => findings.push(Finding::fault("accounts", why.to_string(), "Mend the configuration")),
         }
     }

@@ -1,6 +1,8 @@
 //! The only reader of the environment. Every variable, in the order of `.env.example`.
 
 mod redis;
+mod telemetry;
+mod webhook;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -15,6 +17,8 @@ use crate::{
 };
 
 pub use redis::Redis;
+pub use telemetry::{Sampler, Telemetry};
+pub use webhook::Webhook;
 
 /// Characters that an operator's token has at least.
 const ADMIN_TOKEN_LENGTH: usize = 32;
@@ -38,6 +42,10 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// `REDIS_TIMEOUT_MS`: so long a request waits for Redis before it goes by Postgres; 800 ms.
     pub redis_timeout: Duration,
+    /// `OTEL_…`: the collector of traces; `None`: nobody is told.
+    pub telemetry: Option<Telemetry>,
+    /// `WEBHOOK_…`: who is told of what an operator should know; `None`: nobody.
+    pub webhook: Option<Webhook>,
     /// `MAX_BODY_BYTES`: the largest request body, 32 MiB.
     pub max_body_bytes: usize,
     /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
@@ -103,7 +111,7 @@ pub struct Local {
     pub host: IpAddr,
     /// `PORT`: 13010; 0 takes any free one.
     pub port: u16,
-    /// `ALLOWED_HOSTS`: names that requests may be sent to, besides `localhost` and bare addresses; none.
+    /// `ALLOWED_HOSTS`: names that requests may be sent to, besides that of `PUBLIC_URL`, `localhost` and bare addresses; none.
     pub allowed_hosts: Vec<String>,
     /// `PUBLIC_DIR`: the dashboard's files.
     pub public_dir: PathBuf,
@@ -200,6 +208,8 @@ impl Config {
             encryption_keys,
             redis: Redis::read(env)?,
             redis_timeout: redis::timeout(env)?,
+            telemetry: Telemetry::read(env)?,
+            webhook: Webhook::read(env)?,
             max_body_bytes: env.parse("MAX_BODY_BYTES", 32 << 20)?,
             ledger_retention_days: retention(env)?,
             passthrough_paths: globs("PASSTHROUGH_PATHS", env.first(&["PASSTHROUGH_PATHS"]).unwrap_or_default())?,
@@ -234,7 +244,7 @@ impl Local {
         Ok(Self {
             host: env.parse("HOST", IpAddr::from([127, 0, 0, 1]))?,
             port: env.parse("PORT", 13010)?,
-            allowed_hosts: listed(env.first(&["ALLOWED_HOSTS"]).unwrap_or_default()).map(str::to_lowercase).collect(),
+            allowed_hosts: allowed_hosts(env),
             public_dir: env.first(&["PUBLIC_DIR"]).unwrap_or("public").into(),
         })
     }
@@ -343,6 +353,13 @@ fn public_url(env: &Environment) -> Result<Option<String>> {
         _ => &["VERCEL_URL"],
     };
     Ok(env.first(&["VERCEL"]).and(env.first(names)).map(|host| format!("https://{host}")))
+}
+
+/// The names that are ours: those that are listed, and the one that callers are told.
+fn allowed_hosts(env: &Environment) -> Vec<String> {
+    let listed = listed(env.first(&["ALLOWED_HOSTS"]).unwrap_or_default()).map(str::to_lowercase);
+    let public = public_url(env).ok().flatten().and_then(|url| Some(Url::parse(&url).ok()?.host_str()?.to_owned()));
+    listed.chain(public).collect()
 }
 
 fn globs(name: &str, list: &str) -> Result<GlobSet> {

@@ -5,6 +5,7 @@ mod renewals;
 mod reseal;
 mod sign_ins;
 mod snapshot;
+mod spans;
 mod standing;
 
 use std::{
@@ -37,6 +38,8 @@ pub(crate) use renewals::{Renewals, Renewed, Unable};
 pub use reseal::Resealed;
 use snapshot::Remembered;
 pub(crate) use snapshot::Snapshot;
+use spans::Spans;
+pub(crate) use spans::attribute;
 
 /// A snapshot younger than this is used as it is.
 const FRESH: Duration = Duration::from_secs(1);
@@ -54,6 +57,8 @@ pub struct Gateway {
     pub(crate) upstream: Upstream,
     /// Counts minutes where there is a Redis.
     pub(crate) windows: Option<Windows>,
+    /// Where traces go, if anywhere.
+    pub(crate) spans: Option<Spans>,
     pub(crate) renewals: Renewals,
     pub(crate) failing: Failing,
     sealer: Sealer,
@@ -82,6 +87,7 @@ impl Gateway {
             store: Store::new(&config)?,
             upstream: Upstream::new(config.allow_insecure_upstreams),
             windows: config.redis.as_ref().map(|redis| Windows::new(redis, config.redis_timeout)).transpose()?,
+            spans: config.telemetry.as_ref().map(Spans::new),
             renewals: Renewals::default(),
             failing: Failing::default(),
             shut: sign_ins::Shut::default(),

@@ -3,25 +3,17 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { after, before, test } from "node:test";
 
 import { root } from "../../scripts/command.mjs";
-import { freshDatabase } from "./support/database.mjs";
+import { all, command, contained, group, healthcheck, last, stage, steps, user, variables } from "./support/container.mjs";
+import { freshDatabase, reachable } from "./support/database.mjs";
 import { furnish, ledger, site, startFake } from "./support/gateway.mjs";
 import { complete, debugPrograms, eventually, Program } from "./support/programs.mjs";
 
 const text = (name) => readFileSync(join(root, name), "utf8");
-/** The Dockerfile's instructions, in order: `[name, rest]`. */
-const steps = text("Dockerfile").split("\n").filter((line) => line && !line.startsWith("#")).map((line) => line.split(/ (.*)/, 2));
-const all = (name) => steps.filter(([step]) => step === name).map(([, rest]) => rest);
-const last = (name) => all(name).at(-1);
-const variables = Object.fromEntries(all("ENV").flatMap((line) => line.split(" ").map((pair) => pair.split("="))));
-const command = [...JSON.parse(last("ENTRYPOINT")), ...JSON.parse(last("CMD"))];
-const healthcheck = JSON.parse(last("HEALTHCHECK").split("CMD ")[1]);
-const [user, group] = last("USER").split(":");
 
 let staged;
 let fake;
@@ -29,36 +21,12 @@ before(async () => {
   const programs = await debugPrograms();
   fake = await startFake(programs);
   staged = mkdtempSync(join(tmpdir(), "llm-gateway-root-"));
-  const [, stage] = all("RUN").at(-1).match(/^(sh scripts\/stage-root\.sh) target\/release\/llm-gateway \/staged$/);
-  const [shell, script] = stage.split(" ");
-  const { code, stderr } = await complete(shell, [script, programs("llm-gateway"), staged], { cwd: root, env: process.env });
-  assert.equal(code, 0, stderr);
+  await stage(programs("llm-gateway"), staged);
 });
 after(async () => {
   await fake?.stop();
   if (staged) rmSync(staged, { recursive: true });
 });
-
-/** Runs a command of the staged root, which it can neither write nor leave, as the Dockerfile's user. */
-function contained(args, env) {
-  const script = `mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" &&
-    exec unshare --user --map-user=${user} --map-group=${group} --root="$0" "$@"`;
-  return ["unshare", ["--user", "--map-root-user", "--mount", "sh", "-c", script, staged, ...args], { env: { PATH: process.env.PATH, ...env } }];
-}
-
-/** A TCP port for a database that may listen on a socket, which is not in the staged root. */
-async function reachable(t, url) {
-  const at = new URL(url);
-  const host = decodeURIComponent(at.hostname);
-  const target = host.startsWith("/") ? { path: join(host, ".s.PGSQL.5432") } : { host, port: at.port || 5432 };
-  const server = net.createServer((client) => {
-    const upstream = net.connect(target).on("error", () => client.destroy());
-    client.on("error", () => upstream.destroy()).pipe(upstream).pipe(client);
-  }).listen(0, "127.0.0.1");
-  await new Promise((listening) => server.once("listening", listening));
-  t.after(() => server.close());
-  return Object.assign(new URL(url), { host: `127.0.0.1:${server.address().port}` }).href;
-}
 
 test("the staged root serves, is well, cannot be written, and drains its streams on SIGTERM", async (t) => {
   const env = {
@@ -69,7 +37,7 @@ test("the staged root serves, is well, cannot be written, and drains its streams
     ENCRYPTION_KEY: randomBytes(32).toString("base64"),
     ALLOW_INSECURE_UPSTREAMS: "1",
   };
-  const program = new Program(...contained(command, env));
+  const program = new Program(...contained(staged, command, env));
   t.after(() => program.stop("SIGKILL"));
   const [, port] = await program.said(/^llm-gateway listening on http:\/\/0\.0\.0\.0:(\d+)$/m);
   const gateway = site(`http://127.0.0.1:${port}`, env);
@@ -80,7 +48,7 @@ test("the staged root serves, is well, cannot be written, and drains its streams
   assert.match(mounts.find((mount) => mount[4] === "/")[5], /^ro\b/, "its root is read-only");
 
   assert.match(await (await fetch(`${gateway.address}/`)).text(), /<title>/);
-  const well = await complete(...contained(healthcheck, { ...env, PORT: port }));
+  const well = await complete(...contained(staged, healthcheck, { ...env, PORT: port }));
   assert.deepEqual([well.code, well.stderr], [0, ""]);
 
   const key = await furnish(gateway, fake);
@@ -97,12 +65,12 @@ test("the staged root serves, is well, cannot be written, and drains its streams
   assert.match(rest, /event: message_stop/);
   assert.deepEqual(await program.exited, { code: 0, signal: null });
 
-  const gone = await complete(...contained(healthcheck, { ...env, PORT: port }));
+  const gone = await complete(...contained(staged, healthcheck, { ...env, PORT: port }));
   assert.equal(gone.code, 1);
   assert.match(gone.stderr, /no server answers at 127\.0\.0\.1/);
 
   // What it wrote is there for the next one.
-  const next = new Program(...contained(command, env));
+  const next = new Program(...contained(staged, command, env));
   t.after(() => next.stop("SIGKILL"));
   const [, again] = await next.said(/listening on http:\/\/0\.0\.0\.0:(\d+)$/m);
   assert.equal((await ledger(site(`http://127.0.0.1:${again}`, env), 1))[0].status, "completed");
@@ -110,10 +78,10 @@ test("the staged root serves, is well, cannot be written, and drains its streams
 
 test("a container whose database is away is not well, and says why", async (t) => {
   const env = { ...variables, PORT: "0", DATABASE_URL: "postgresql://gateway@127.0.0.1:1/gateway", ADMIN_TOKEN: randomBytes(32).toString("hex"), ENCRYPTION_KEY: randomBytes(32).toString("base64") };
-  const program = new Program(...contained(command, env));
+  const program = new Program(...contained(staged, command, env));
   t.after(() => program.stop("SIGKILL"));
   const [, port] = await program.said(/listening on http:\/\/0\.0\.0\.0:(\d+)$/m);
-  const { code, stderr } = await complete(...contained(healthcheck, { ...env, PORT: port }));
+  const { code, stderr } = await complete(...contained(staged, healthcheck, { ...env, PORT: port }));
   assert.equal(code, 1);
   assert.match(stderr, /not answering/);
 });
@@ -147,6 +115,17 @@ test("the Dockerfile keeps to hadolint's rules", () => {
   assert.ok(!Object.keys(variables).some((name) => /TOKEN|KEY|SECRET|URL/.test(name)), "no secret is in an image");
 });
 
+test("the image is built by the steps that are tested", () => {
+  const [build, stage, ...more] = all("RUN");
+  assert.deepEqual(more, [], "nothing else is done to it");
+  assert.equal(stage, "sh scripts/stage-root.sh target/release/llm-gateway /staged");
+  // The program as the documents have it built, and the whole of what the script lays out: nothing is added on the way.
+  assert.ok(text("docs/DEPLOYMENT.md").includes(`\n${build}\n`), build);
+  assert.deepEqual(all("COPY").filter((copy) => copy.startsWith("--")), ["--from=build /staged /"]);
+  assert.ok(text("scripts/stage-root.sh").includes('cp "$program" "$root/usr/bin/llm-gateway"'));
+  assert.deepEqual([command[0], healthcheck[0]], ["/usr/bin/llm-gateway", "/usr/bin/llm-gateway"]);
+});
+
 test("the builder is given what it needs, and nothing else", () => {
   const copied = all("COPY").filter((copy) => !copy.startsWith("--")).flatMap((copy) => copy.split(" ").slice(0, -1));
   const [nothing, ...given] = text(".dockerignore").split("\n").filter((line) => line && !line.startsWith("#"));
@@ -168,6 +147,24 @@ test("the builder is given what it needs, and nothing else", () => {
     assert.ok(existsSync(join(root, name)), name);
     assert.ok(copied.some((path) => name === path || name.startsWith(`${path}/`)), `the Dockerfile does not copy ${name}`);
   }
+});
+
+test("compose.yml's Redis is where the documents say, and what it hands on is what the gateway reads", () => {
+  const compose = text("compose.yml");
+  const [gateway] = compose.split("\n  postgres:\n");
+  assert.match(gateway, /^ {6}REDIS_URL: \$\{REDIS_URL:-\}$/m);
+  // Without the profile nobody waits for it.
+  assert.match(gateway, /^ {6}redis:\n {8}condition: service_healthy\n {8}required: false$/m);
+  const [, redis] = compose.split("\n  redis:\n");
+  assert.match(redis, /^ {4}profiles: \[redis\]$/m);
+  assert.match(redis, /^ {6}test: \["CMD", "redis-cli", "ping"\]$/m);
+  for (const document of ["compose.yml", "docs/DEPLOYMENT.md"]) {
+    for (const part of ["REDIS_URL=redis://redis:6379", "COMPOSE_PROFILES=redis"]) assert.ok(text(document).includes(part), `${document}: ${part}`);
+  }
+  const read = new Set([...text(".env.example").matchAll(/^#(\w+)=/gm)].map(([, name]) => name));
+  const handed = [...gateway.matchAll(/^ {6}([A-Z_]+): /gm)].map(([, name]) => name);
+  assert.ok(handed.length > 5);
+  for (const name of handed) assert.ok(read.has(name), name);
 });
 
 test("compose.yml pins its images and asks for every secret", () => {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
+import http from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -68,6 +69,29 @@ test("the end of an invocation comes only after its ledger row", async (t) => {
   assert.equal((await ended).error ?? null, null);
   // The instance stands still by now: what is not there yet would never come.
   assert.deepEqual(await rows(gateway), [{ status: "completed", output_tokens: "9", estimated: false }]);
+});
+
+test("the end of an invocation comes only after its spans have left", async (t) => {
+  let tell;
+  const told = new Promise((resolve) => { tell = resolve; });
+  const collector = http.createServer(async (request, response) => {
+    const message = JSON.parse(Buffer.concat(await request.toArray()));
+    tell({ message, letGo: () => response.end("{}") });
+  });
+  await new Promise((listening) => collector.listen(0, "127.0.0.1", listening));
+  t.after(() => collector.close());
+  const endpoint = `http://127.0.0.1:${collector.address().port}`;
+  const { gateway, key } = await deployment(t, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
+  const { response, ended } = streamedRequest(gateway, key);
+  let over = false;
+  ended.then(() => { over = true; });
+  await (await response).toArray();
+  const { message, letGo } = await told;
+  assert.equal(over, false, "the invocation ended before its spans were taken");
+  const spans = message.resourceSpans[0].scopeSpans[0].spans;
+  assert.deepEqual(spans.map(({ name, kind }) => [name, kind]), [["chat claude-sonnet-5-5", 2], ["chat claude-sonnet-5-5", 3]]);
+  letGo();
+  await ended;
 });
 
 test("a client that hangs up ends the invocation soon, with its row", async (t) => {

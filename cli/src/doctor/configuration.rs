@@ -11,7 +11,7 @@ use super::Finding;
 const SMALL_BODY: usize = 1 << 20;
 
 /// How each variable is mended, by the beginning of what is said of it.
-const CURES: [(&str, &str); 8] = [
+const CURES: [(&str, &str); 13] = [
     ("this gateway is not set up yet", "Set them in the environment of `serve`; `npm run dev` makes them by itself"),
     ("ADMIN_TOKEN", "Make one: export ADMIN_TOKEN=$(openssl rand -hex 32)"),
     (
@@ -23,6 +23,17 @@ const CURES: [(&str, &str); 8] = [
     ("MAX_BODY_BYTES", "Set it to a whole number of bytes, such as 33554432, or leave it out"),
     ("TRUSTED_PROXIES", "Set it to the networks of your own proxies, such as 10.0.0.0/8,192.0.2.7, or leave it out"),
     ("PASSTHROUGH_PATHS", "Set it to globs of paths, such as /v1/things/*, or leave it out"),
+    ("REDIS_URL", "Set it to redis://HOST:6379, or rediss:// for TLS, or leave it out"),
+    ("WEBHOOK_URL", "Set it to the https:// address of your receiver, or leave it out"),
+    (
+        "WEBHOOK_SECRET",
+        "Make one, and give it to the receiver too: export WEBHOOK_SECRET=whsec_$(openssl rand -base64 32)",
+    ),
+    (
+        "OTEL_",
+        "Set it as OpenTelemetry says, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318, or leave it out",
+    ),
+    ("PUBLIC_URL", "Set it to the address that clients use, such as https://gateway.example.com, or leave it out"),
     ("", "Mend it as .env.example explains it, or leave it out"),
 ];
 

@@ -4,7 +4,7 @@ use gateway::{Kind, Result, clock};
 use http::{HeaderMap, Method, StatusCode, header};
 use jiff::{Timestamp, fmt::rfc2822};
 
-use super::{Finding, accounts};
+use super::{Finding, accounts, health as own};
 use crate::{
     api::{Answer, Api},
     progress::Progress,
@@ -59,6 +59,7 @@ fn healthy(api: &Api, answer: &Answer) -> Vec<Finding> {
         let found = format!("it is version {version}, this program {own}");
         findings.push(Finding::note("version", found, "Use the same version on both sides"));
     }
+    findings.extend(own::examine(body));
     findings
 }
 

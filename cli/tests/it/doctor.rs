@@ -94,6 +94,10 @@ async fn faults_of_the_configuration() {
         ("TRUSTED_PROXIES", "10.0.0.1/8", "TRUSTED_PROXIES", "10.0.0.0/8"),
         ("PASSTHROUGH_PATHS", "/v1/[", "PASSTHROUGH_PATHS", "globs"),
         ("ANTHROPIC_UPSTREAM", "not a url", "ANTHROPIC_UPSTREAM", ".env.example"),
+        ("REDIS_URL", "localhost:6379", "REDIS_URL", "redis://HOST:6379"),
+        ("WEBHOOK_URL", "https://hooks.example.com/in", "WEBHOOK_SECRET", "whsec_$(openssl rand -base64 32)"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+        ("PUBLIC_URL", "gateway.example.com", "PUBLIC_URL", "https://gateway.example.com"),
     ] {
         Patient::on(&database.url).with(name, value).has(("configuration", found, cure));
     }
@@ -183,6 +187,33 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
         stream.write_u32(fields.len() as u32 + 4).await?;
         return stream.write_all(fields).await;
     }
+}
+
+/// A server whose version is that of long ago, as far as it says so itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_too_old() {
+    let database = migrated().await;
+    let old = "create schema aged; create function aged.current_setting(name text) returns text language sql as
+               $$ select case name when 'server_version_num' then '130014' else pg_catalog.current_setting(name) end $$";
+    database.client.batch_execute(old).await.unwrap();
+    let url = database.with_options("-c%20search_path%3Daged%2Cpg_catalog%2Cpublic");
+    Patient::on(&url).has(("database", "PostgreSQL 13, which is too old", "PostgreSQL 14 or newer"));
+}
+
+/// What works without, and was asked for: Redis, and the receiver of webhooks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_what_may_be_there() {
+    let site = Site::start().await;
+    site.account("team-1", "sk-ant-one-0123456789");
+    site.key("maya");
+    // Nothing listens there, and the secret is told to nobody.
+    let patient = Patient::on(&site.database.url).with("REDIS_URL", "redis://:hunter2@127.0.0.1:1");
+    patient.has(("redis", "Redis does not answer", "REDIS_URL"));
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+    let waits = "insert into webhook_events (type, data, attempts, last_error) values ('test', '{}', 1, 'refused')";
+    site.database.client.batch_execute(waits).await.unwrap();
+    let patient = Patient::on(&site.database.url).with("WEBHOOK_URL", "http://127.0.0.1:1/in");
+    patient.with("WEBHOOK_SECRET", secret).has(("webhooks", "does not take", "WEBHOOK_URL"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

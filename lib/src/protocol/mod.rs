@@ -18,6 +18,7 @@ mod reported;
 mod session;
 mod sse;
 mod thing;
+mod trace;
 mod usage;
 
 mod anthropic;
@@ -53,6 +54,7 @@ pub use reported::ReportedLimit;
 pub use session::Session;
 pub use thing::{Act, Kind as ThingKind, Thing};
 pub(crate) use thing::{Finder, Made, Page, PageFrom, downloads, made, made_by_batch, page, results, upload_urls};
+pub use trace::{Parent, SpanId, TraceId};
 pub use usage::{Charge, Ending, Media, Meter, Tally, Terms, Tier, Usage, meter};
 
 /// Whose account serves.

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::{
     conceal, refresh,
     setback::{self, Failure},
+    webhooks,
 };
 use crate::{
     clock,
@@ -65,6 +67,9 @@ pub(crate) async fn check(cx: &Context, account: &Account) -> Result<Finding> {
             setback::keep(store, &failure, &Cooldown::default()).await?;
         }
     }
+    // Who asked does not wait for the operator's receiver.
+    let gateway = Arc::clone(&cx.gateway);
+    cx.background.spawn(async move { webhooks::deliver(&gateway).await });
     let Asked { status, penalty, message } = asked;
     Ok(Finding { ok: penalty.is_none(), status, message, took_ms: took_ms() })
 }

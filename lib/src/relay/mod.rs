@@ -19,8 +19,10 @@ mod setback;
 mod settle;
 mod source;
 mod things;
+mod trace;
 mod upkeep;
 mod watch;
+mod webhooks;
 
 use std::{
     net::IpAddr,
@@ -45,6 +47,7 @@ use crate::{
 
 pub(crate) use check::check;
 pub(crate) use things::Place;
+pub(crate) use trace::Trace;
 
 use attempt::Outcome;
 use hold::Held;
@@ -82,6 +85,8 @@ pub(crate) struct Arrival {
     pub(crate) session: Option<String>,
     /// The gateway's own address, for addresses in answers; empty where it is not known.
     pub(crate) origin: String,
+    /// Where tracing is told of it.
+    pub(crate) trace: Trace,
     /// Where its things send it.
     pub(crate) place: Place,
 }

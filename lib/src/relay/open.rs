@@ -19,6 +19,7 @@ use super::{
     hold::{Held, Told},
     minutes::Counts,
     settle::{Closed, settle},
+    trace::Trace,
 };
 use crate::{
     gateway::{Context, Snapshot},
@@ -61,6 +62,7 @@ struct Entry {
     batch: Option<(RequestId, Timestamp)>,
     /// What they say, where nobody meters them on their way.
     batch_used: Option<Box<(Usage, Option<String>)>>,
+    trace: Trace,
     tell: Option<oneshot::Sender<Closed>>,
     /// When the answer has to end, where the host sets a limit.
     ends_at: Option<tokio::time::Instant>,
@@ -86,6 +88,7 @@ impl Open {
             snapshot: Arc::clone(&arrival.snapshot),
             batch: None,
             batch_used: None,
+            trace: arrival.trace.clone(),
             tell: Some(tell),
             ends_at: cx.background.ends_at(),
         };
@@ -101,6 +104,7 @@ impl Open {
         let mut entry = self.entry();
         entry.snapshot = snapshot;
         entry.granted = true;
+        entry.trace.claimed();
         let admitted = entry.began.elapsed();
         entry.admitted.get_or_insert(admitted);
         entry.record.account_id = granted.account.clone();
@@ -135,6 +139,7 @@ impl Open {
         let took_ms = millis(took);
         entry.record.attempts.push(AttemptRecord { account: account.clone(), verdict, status, took_ms, spent });
         entry.at_work = None;
+        entry.trace.decided(entry.began.elapsed());
     }
 
     /// The upstream of the last attempt went away after the request had been sent, having told this much.
@@ -275,7 +280,9 @@ impl Entry {
         }
         self.record.duration_ms = millis(self.began.elapsed());
         let batch = batch_used.and_then(|(usage, model)| self.batch_row(&usage, model));
-        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts: self.counts.take() }
+        let spans = self.trace.spans(&self.record, &self.snapshot);
+        let (trace, counts) = (self.trace.id(), self.counts.take());
+        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts, trace, spans }
     }
 
     /// The row of a batch. Writing it again changes nothing, so however often the results are fetched, they count once.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Arrival, open::Open};
+use super::{Arrival, open::Open, webhooks};
 use crate::{
     clock,
     error::{Error, Kind, Result},
@@ -52,6 +52,7 @@ pub(super) async fn set_back(
         }
         beside.gateway.failing.add(&account.id);
         drop((open, tell));
+        webhooks::deliver(&beside.gateway).await;
     });
     let _kept_or_not = kept.await;
 }
@@ -115,5 +116,6 @@ pub(super) fn recover(cx: &Context, account: &Account, arrival: &Arrival) {
         if let Err(error) = gateway.store.recover(&id, &family, &request).await {
             tracing::error!(account = %id, %error, "an account's recovery could not be kept");
         }
+        webhooks::deliver(&gateway).await;
     });
 }

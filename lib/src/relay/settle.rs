@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tokio::{sync::oneshot, time::sleep};
 
 use super::minutes::Counts;
-use crate::{gateway::Gateway, id::RequestId, store::Record};
+use crate::{gateway::Gateway, id::RequestId, protocol::TraceId, store::Record};
 
 /// A lease lives 45 seconds; it is renewed well before.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
@@ -18,6 +19,10 @@ pub(super) struct Closed {
     pub(super) batch: Option<Box<Record>>,
     /// What the request counts on in Redis.
     pub(super) counts: Option<Counts>,
+    /// The trace that it is part of.
+    pub(super) trace: Option<TraceId>,
+    /// What a collector is told; `None`: nobody wants it.
+    pub(super) spans: Option<Vec<Value>>,
 }
 
 /// Keeps the lease while the request is open, then writes its row.
@@ -33,14 +38,17 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
         }
     };
     // Nothing was claimed.
-    let Ok(Closed { row, batch, counts }) = closed else { return };
-    log(&row);
+    let Ok(Closed { row, batch, counts, trace, spans }) = closed else { return };
+    log(&row, trace);
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
     for record in batch.as_deref().into_iter().chain([&row]) {
         write(&gateway, record).await;
     }
     if let (Some(windows), Some(counts)) = (&gateway.windows, counts) {
         counts.correct(windows, &row).await;
+    }
+    if let (Some(collector), Some(spans)) = (&gateway.spans, spans) {
+        collector.send(spans).await;
     }
 }
 
@@ -58,9 +66,10 @@ async fn write(gateway: &Gateway, record: &Record) {
     tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
 }
 
-fn log(record: &Record) {
+fn log(record: &Record, trace: Option<TraceId>) {
     tracing::info!(
         request = %record.id,
+        trace = trace.map(tracing::field::display),
         key = %record.key_id,
         account = %record.account_id,
         model = record.model.as_deref().unwrap_or("-"),

@@ -1,13 +1,13 @@
 //! What an instance does beside the requests it serves, since nobody else will: no schedule runs more often than daily.
 
-use super::{check::check, quota};
+use super::{check::check, quota, webhooks};
 use crate::gateway::Context;
 
 /// Hours that one round rolls up. There is one to do each hour, and more only after a rest or a first start.
 const HOURS_A_ROUND: u32 = 24;
 
 /// Looks, when it is time to, for requests whose instance died and for an account whose check is due, for a quota that
-/// only speaks when it is asked, and after the ledger.
+/// only speaks when it is asked, after the ledger, and for what the operator should know.
 pub(super) fn keep_up(cx: &Context) {
     if !cx.gateway.is_time_for_upkeep() {
         return;
@@ -41,6 +41,7 @@ pub(super) fn keep_up(cx: &Context) {
         if let Err(error) = asked {
             tracing::debug!(%error, "a quota could not be asked for");
         }
+        webhooks::keep_up(&beside.gateway).await;
     });
 }
 

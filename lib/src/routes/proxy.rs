@@ -13,7 +13,7 @@ use crate::{
     http::{Request, Response, collect, full},
     id::RequestId,
     protocol::{Call, Demand, Form, Protocol, Provider, presented_keys},
-    relay::{Arrival, Login, Place, relay},
+    relay::{Arrival, Login, Place, Trace, relay},
 };
 
 pub(super) async fn answer(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
@@ -24,20 +24,29 @@ pub(super) async fn answer(gateway: &Result<Arc<Gateway>>, visit: Visit, request
     let uri = request.uri();
     let protocol = Protocol::of(uri.path(), uri.query(), request.headers());
     let form = form(protocol, &request);
-    let answered = match gateway {
-        Ok(gateway) => {
-            let cx = Context { gateway: Arc::clone(gateway), background, from };
-            proxy(&cx, protocol, &id, request).await
-        }
-        Err(error) => Err(not_set_up(error)),
+    let refused = |error: &Error| {
+        reply::log(&id, error);
+        protocol.refusal(form, error, &id)
     };
-    answered.unwrap_or_else(|error| {
-        reply::log(&id, &error);
-        protocol.refusal(form, &error, &id)
+    let gateway = match gateway {
+        Ok(gateway) => Arc::clone(gateway),
+        Err(error) => return refused(&not_set_up(error)),
+    };
+    let trace = Trace::begin(&gateway, &request);
+    let cx = Context { gateway, background, from };
+    proxy(&cx, protocol, (&id, trace.clone()), request).await.unwrap_or_else(|error| {
+        let refusal = refused(&error);
+        trace.refused(&cx, refusal.status(), &error);
+        refusal
     })
 }
 
-async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Request) -> Result<Response> {
+async fn proxy(
+    cx: &Context,
+    protocol: Protocol,
+    (id, trace): (&RequestId, Trace),
+    request: Request,
+) -> Result<Response> {
     let (began, at) = (Instant::now(), clock::now());
     let (head, body) = request.into_parts();
     let call = Call::read(protocol, &head.method, &head.uri, &cx.gateway.config.passthrough_paths)?;
@@ -76,6 +85,7 @@ async fn proxy(cx: &Context, protocol: Protocol, id: &RequestId, request: Reques
         key,
         login,
         origin,
+        trace,
         place: Place::default(),
         demand,
     };

@@ -72,11 +72,22 @@ async fn health(cx: &Context) -> Result<Response> {
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not answering"),
     };
     let version = env!("CARGO_PKG_VERSION");
-    let mut health = json!({ "status": word, "version": version, "database": database, "redis": redis });
+    let webhooks = if status == StatusCode::OK { webhooks(cx).await? } else { "unknown" };
+    let mut health =
+        json!({ "status": word, "version": version, "database": database, "redis": redis, "webhooks": webhooks });
     if cx.gateway.config.demo {
         health["demo"] = json!(true);
     }
     reply::json(status, &health)
+}
+
+/// Whether the operator's receiver takes what it is told.
+async fn webhooks(cx: &Context) -> Result<&'static str> {
+    if cx.gateway.config.webhook.is_none() {
+        return Ok("unset");
+    }
+    let outbox = cx.gateway.store.outbox().await?;
+    Ok(if outbox.refused > 0 { "failing" } else { "ok" })
 }
 
 /// Nothing fails without it, so it changes nothing of the status.

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("redis", include_str!("../../../migrations/0015_redis.sql")),
     ("families", include_str!("../../../migrations/0016_families.sql")),
     ("reported_history", include_str!("../../../migrations/0018_reported_history.sql")),
+    ("webhooks", include_str!("../../../migrations/0019_webhooks.sql")),
 ];
 
 /// The version this code was written for.

@@ -22,6 +22,7 @@ mod standing;
 mod stats;
 mod things;
 mod usage;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,6 +57,7 @@ pub use stats::{
 pub(crate) use stats::{points, ratio, steps};
 pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
+pub use webhooks::{Event, Outbox};
 
 /// The database, behind connections that are opened when they are first needed.
 pub struct Store {

@@ -37,4 +37,6 @@ mod stats;
 mod streams;
 mod things;
 mod tidy;
+mod traces;
 mod walk;
+mod webhooks;

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -23,6 +24,20 @@ export async function freshDatabase() {
   await withClient(url.href, (client) => client.query(`CREATE DATABASE ${name}`));
   url.pathname = `/${name}`;
   return url.href;
+}
+
+/** A TCP port for a database that may listen on a socket, which is not in the staged root. */
+export async function reachable(t, url) {
+  const at = new URL(url);
+  const host = decodeURIComponent(at.hostname);
+  const target = host.startsWith("/") ? { path: join(host, ".s.PGSQL.5432") } : { host, port: at.port || 5432 };
+  const server = net.createServer((client) => {
+    const upstream = net.connect(target).on("error", () => client.destroy());
+    client.on("error", () => upstream.destroy()).pipe(upstream).pipe(client);
+  }).listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  t.after(() => server.close());
+  return Object.assign(new URL(url), { host: `127.0.0.1:${server.address().port}` }).href;
 }
 
 /** Asks one question of a database. */

@@ -47,7 +47,8 @@ fn without_port(host: &str) -> &str {
 
 /// What such a request is told; the name it used is not repeated.
 pub(super) fn refusal(request: &Request) -> Response {
-    const WHY: &str = "this gateway does not go by that name; if it should, list the name in ALLOWED_HOSTS";
+    const WHY: &str =
+        "this gateway does not go by that name; if it should, set PUBLIC_URL or list the name in ALLOWED_HOSTS";
     match Router::of(request.uri().path()) {
         Some(router) => router.refuse(request, &Error::new(Kind::PermissionDenied, WHY)),
         None => files::refusal(WHY),

@@ -103,6 +103,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
         login: Login::Account,
         session: None,
         origin: String::new(),
+        trace: super::super::Trace::default(),
         place: Place::default(),
     }
 }

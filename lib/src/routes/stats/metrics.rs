@@ -33,6 +33,14 @@ pub(super) async fn answer(cx: &Context, caller: &Caller) -> Result<Response> {
     times(&mut text, &counted.0);
     served(&mut text, &counted.1, &accounts);
     states(&mut text, &accounts, now);
+    if cx.gateway.config.webhook.is_some() {
+        text.family(
+            "llm_gateway_webhooks_waiting",
+            Kind::Gauge,
+            "Events that the webhook's receiver does not have yet.",
+        );
+        text.sample("", &[], float(store.outbox().await?.waiting));
+    }
     let mut response = Response::new(full(text.finish()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

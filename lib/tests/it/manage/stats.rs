@@ -187,7 +187,10 @@ async fn health_needs_no_token() {
     assert_eq!(answer.headers()["cache-control"], "no-store");
     assert!(answer.headers().contains_key("x-request-id"));
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(health, json!({ "status": "ok", "version": version, "database": "ok", "redis": "unset" }));
+    assert_eq!(
+        health,
+        json!({ "status": "ok", "version": version, "database": "ok", "redis": "unset", "webhooks": "unset" })
+    );
 }
 
 #[tokio::test]

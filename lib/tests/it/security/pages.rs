@@ -111,8 +111,13 @@ async fn a_host_that_is_not_ours_is_refused() {
             }
         }
     }
-    let own = named.request(Method::GET, "/api/keys").bearer_auth(ADMIN_TOKEN).header("host", "gateway.example.com");
-    assert_eq!(own.send().await.unwrap().status(), StatusCode::OK);
+    // The address that callers are told is ours without being said twice.
+    let public = Instance::start(&app.database.url, &[("PUBLIC_URL", "https://Gateway.Example.com/llm")]).await;
+    for instance in [&named, &public] {
+        let own = instance.request(Method::GET, "/api/keys").bearer_auth(ADMIN_TOKEN);
+        let answer = own.header("host", "gateway.example.com").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
 }
 
 /// A digest of each table's rows.

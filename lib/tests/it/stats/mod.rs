@@ -5,6 +5,7 @@ mod export;
 mod lists;
 mod metrics;
 mod reported;
+mod monitoring;
 mod retention;
 mod series;
 mod times;

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 mod login;
 mod logs;
 mod raw;
+mod receiver;
 mod redis;
 mod upstash;
 
@@ -20,6 +21,7 @@ pub(crate) use database::Database;
 pub(crate) use login::{TOKEN_PATH, instance_with_logins, pair, soon};
 pub(crate) use logs::log_of;
 pub(crate) use raw::Raw;
+pub(crate) use receiver::{Heard, Receiver};
 pub(crate) use redis::{PASSWORD, Redis, said_of_redis};
 pub(crate) use upstash::{TOKEN, Trouble, Upstash};
 
