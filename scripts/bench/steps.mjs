@@ -10,7 +10,7 @@ const WITHOUT_FUNCTION = TARGETS.filter((target) => target !== "function");
 
 /** The steps by their names, in their order; each measures for so long, or a multiple of it, and has a crowd of so many streams. */
 export function steps({ measure_ms, crowd, crowdRounds }) {
-  const warm_up_ms = Math.min(700, measure_ms / 3);
+  const warm_up_ms = Math.round(Math.min(700, measure_ms / 3));
   const closed = (connections) => ({ closed: { connections, measure_ms } });
   const open = (per_second) => ({ open: { per_second, measure_ms: 2 * measure_ms } });
   const plain = { shows: "latency", targets: TARGETS, answer: [message()], usage: USAGE, body: request(1_000, false), warm_up_ms };

@@ -86,7 +86,7 @@ export class House {
 
   /**
    * Puts some of its gateways under a step's load, so many connections in all; the answer is what was measured of all of them together.
-   * `pooled`: each gateway serves a pool of its own.
+   * `pooled`: no two gateways serve the same pool.
    */
   async load(step, { gateways = this.gateways, connections, pooled = false }) {
     const before = await this.#counted();

@@ -17,7 +17,7 @@ end
 $$;
 
 with keys as (
-    select array_agg(id order by id) as ids from (select id from api_keys order by id limit 64) some
+    select array_agg(id order by id) as ids from (select id from api_keys order by id limit 64) used
 ), pooled as (
     select array_agg(id order by id) as ids from accounts
 )
