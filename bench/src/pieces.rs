@@ -22,13 +22,14 @@ pub(crate) type Piece = Box<dyn FnMut()>;
 type Named = (&'static str, fn() -> Piece);
 
 /// Every piece.
-pub(crate) const PIECES: [Named; 9] = [
-    ("read a request, Anthropic, 100 kB", || reader("/v1/messages", &conversations::anthropic())),
-    ("read a request, Gemini, 100 kB", || {
+pub(crate) const PIECES: [Named; 10] = [
+    ("read a long request, Anthropic", || reader("/v1/messages", &conversations::anthropic())),
+    ("read a long request, Gemini", || {
         reader("/v1beta/models/gemini-3.8-pro:streamGenerateContent?alt=sse", &conversations::gemini())
     }),
-    ("rank 1,000 accounts, weighted", || ranking(Strategy::Weighted)),
-    ("rank 1,000 accounts, headroom", || ranking(Strategy::Headroom)),
+    ("rank 1,000 accounts, weighted", || ranking(1_000, Strategy::Weighted, &[])),
+    ("rank 1,000 accounts, headroom", || ranking(1_000, Strategy::Headroom, &[])),
+    ("rank 100 accounts with globs of models", || ranking(100, Strategy::Weighted, &["claude-*"])),
     ("meter a stream of 100 events, Anthropic", || metering(Provider::Anthropic, conversations::anthropic_events(100))),
     ("meter a stream of 100 events, Gemini", || metering(Provider::Gemini, conversations::gemini_events(100))),
     ("encode a claim", || encoding(vec![rows::claim(0)])),
@@ -63,8 +64,10 @@ fn reader(target: &'static str, body: &Value) -> Piece {
 }
 
 /// A claim names the best 64 of them.
-fn ranking(strategy: Strategy) -> Piece {
-    let accounts: Vec<Account> = (0..1_000).map(rows::account).collect();
+fn ranking(count: usize, strategy: Strategy, models: &[&str]) -> Piece {
+    let models: Vec<_> = models.iter().map(|&glob| glob.to_owned()).collect();
+    let accounts: Vec<Account> =
+        (0..count).map(|number| Account { models: models.clone(), ..rows::account(number) }).collect();
     let ask = Ask {
         pool: "default",
         provider: Provider::Anthropic,

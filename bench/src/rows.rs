@@ -42,7 +42,6 @@ pub(crate) fn account(number: usize) -> Account {
     account.priority = i32::from(number.is_multiple_of(10));
     account.weight = 1 + i32::from(number.is_multiple_of(3));
     account.in_flight = (number % 7) as i64;
-    account.models = vec!["claude-*".to_owned()];
     account.reported_limits = vec![
         limit("5h", None, number % 97, 1 + (number % 5) as i64),
         limit("7d", None, number % 89, 1 + (number % 160) as i64),
