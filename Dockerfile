@@ -5,6 +5,7 @@ FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock vercel.json ./
 COPY api api
+COPY bench bench
 COPY cli cli
 COPY fake fake
 COPY lib lib

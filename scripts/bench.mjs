@@ -2,58 +2,81 @@
 //!
 //! Everything shares this machine: the load generator, the fake upstream, the gateway and its PostgreSQL. So absolute
 //! figures mean little elsewhere, and the ratios to nginx, taken in turn with the same load, mean most.
-//! `-- --quick` takes one short round and leaves docs/benchmarks.md as it is.
+//! `-- --quick` takes one short round and leaves the documents as they are; `--ms N` makes its steps N milliseconds long, and
+//! `--binaries DIR` takes programs that are built already.
 
 import { execFileSync } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
+import { measureBatches } from "./bench/batches.mjs";
 import { Books } from "./bench/books.mjs";
 import { cpuMicros, pssMegabytes, sampled, watchOthers } from "./bench/machine.mjs";
-import { Parts } from "./bench/parts.mjs";
-import { steps } from "./bench/steps.mjs";
-import { document, table } from "./bench/table.mjs";
-import { main, Plain, root, runVisibly } from "./command.mjs";
+import { Parts, PROGRAMS } from "./bench/parts.mjs";
+import { writeScaling } from "./bench/scaling.mjs";
+import { Stage } from "./bench/stage.mjs";
+import { batchLoads, steps } from "./bench/steps.mjs";
+import { document, tables } from "./bench/table.mjs";
+import { main, Plain, root } from "./command.mjs";
 
-const TARGETS = ["direct", "nginx", "gateway"];
-const quick = process.argv.includes("--quick");
-const rounds = quick ? 1 : 5;
+const { values: options } = parseArgs({
+  options: { quick: { type: "boolean", default: false }, ms: { type: "string" }, binaries: { type: "string" } },
+});
+const size = options.quick
+  ? { rounds: 1, measure_ms: Number(options.ms ?? 1_000), starts: 2, crowd: 200, crowdRounds: 1 }
+  : { rounds: 5, measure_ms: 2_000, starts: 9, crowd: 2_000, crowdRounds: 3 };
+const began = Date.now();
 
 await main(async () => {
-  await runVisibly("cargo", ["build", "--locked", "--release", "--bin", "llm-gateway", "--bin", "fake-upstream", "--bin", "loadgen"]);
-  const parts = new Parts(report);
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => parts.stop().finally(() => process.exit(1)));
+  if (options.ms && !options.quick) throw new Plain("--ms goes with --quick");
+  if (!(size.measure_ms >= 50)) throw new Plain("--ms is a number of milliseconds, at least 50");
+  const stage = await Stage.open({ binaries: options.binaries, names: PROGRAMS });
   try {
-    const run = await bench(parts);
-    console.log(`\n${table(run)}`);
-    if (!quick) {
-      await mkdir(join(root, "docs"), { recursive: true });
-      await writeFile(join(root, "docs/benchmarks.md"), document(run));
-      report("Written to docs/benchmarks.md");
-    }
+    const run = await bench(stage);
+    console.log(`\n${tables(run)}`);
+    report(`All ${run.books.toLocaleString("en")} requests are in the ledger, each once`);
+    if (options.quick) return;
+    await writeFile(join(root, "docs/benchmarks.md"), document(run));
+    await writeScaling(run);
+    report("Written to docs/benchmarks.md, and the figures in docs/SCALING.md");
   } finally {
-    await parts.stop();
+    await stage.close();
   }
 });
 
 function report(line) {
-  console.log(`> ${line}`);
+  const seconds = Math.round((Date.now() - began) / 1_000);
+  console.log(`> ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} ${line}`);
 }
 
-/** Everything from the first start to the last check; the answer is what the table is made of. */
-async function bench(parts) {
+/** Everything from the first start to the last check; the answer is what the tables are made of. */
+async function bench(stage) {
+  const parts = new Parts(stage, { strict: !options.quick });
+  report("Starting PostgreSQL, the fake upstream, nginx, the gateway and the function");
   await parts.start();
   const books = await Books.open(parts.databaseUrl);
   try {
     const others = watchOthers();
-    const all = steps(quick);
-    const startUp = await parts.timeStarts(quick ? 3 : 9, all[0]);
-    await books.record(startUp.length, all[0].usage);
+    const all = steps(size);
+    const pieces = await parts.pieces();
+    const batches = await measureBatches(parts, books, batchLoads(size), report);
+    const startUp = await parts.timeStarts(size.starts, all.alone);
+    await books.record(startUp.length, all.alone.usage);
+    const coldStarts = await parts.timeColdStarts(2 * size.starts, all.alone);
+    await books.record(coldStarts.answered.length, all.alone.usage);
+    report("Starts are timed");
     const idle = memory(parts);
-    const measured = [];
-    for (const step of all) measured.push({ step, rounds: await measure(parts, books, step) });
+    const measured = {};
+    for (const [name, step] of Object.entries(all)) {
+      measured[name] = { step, rounds: await measure(parts, books, step) };
+      report(`Step ${Object.keys(measured).length} of ${Object.keys(all).length} is done`);
+    }
     await books.check();
-    return { commit: commit(), rounds, others: others(), startUp, idle, loaded: memory(parts), books: books.sent, measured };
+    const loaded = memory(parts);
+    return {
+      ...size, commit: commit(), others: others(), startUp, coldStarts, sizes: await parts.sizes(), pieces, batches, idle, loaded, measured, books: books.sent,
+    };
   } finally {
     await books.close();
   }
@@ -61,13 +84,14 @@ async function bench(parts) {
 
 /** The rounds of one step: every target in turn, another one first each time. */
 async function measure(parts, books, step) {
+  const { targets } = step;
   const results = [];
-  for (let round = 0; round < (step.rounds ?? rounds); round += 1) {
-    const order = TARGETS.map((_, index) => TARGETS[(index + round) % TARGETS.length]);
+  for (let round = 0; round < (step.rounds ?? size.rounds); round += 1) {
+    const order = targets.map((_, index) => targets[(index + round) % targets.length]);
     const result = {};
     for (const target of order) result[target] = await once(parts, books, step, target);
     results.push(result);
-    report(`${step.name}, round ${round + 1}: ${TARGETS.map((target) => `${target} ${brief(result[target])}`).join(", ")}`);
+    report(`${step.name}, round ${round + 1}: ${targets.map((target) => `${target} ${brief(result[target])}`).join(", ")}`);
   }
   return results;
 }
@@ -78,11 +102,8 @@ async function once(parts, books, step, target) {
   const processes = parts.processes(target);
   const before = cpuMicros(processes);
   const { result, most } = await sampled(() => parts.load(target, step), () => pssMegabytes(processes.own));
-  if (target === "gateway") await books.record(result.sent, step.usage);
+  if (processes.database.length > 0) await books.record(result.sent, step.usage);
   const after = cpuMicros(processes);
-  if (Object.keys(result.faults).length > 0) {
-    throw new Plain(`${step.name}, ${target}: ${JSON.stringify(result.faults)} of ${result.sent} requests`);
-  }
   const per = step.perEvent ? result.sent * step.answer.length : result.sent;
   return { ...result, cpu: (after.own - before.own) / per, databaseCpu: (after.database - before.database) / per, memory: most };
 }
@@ -92,10 +113,9 @@ function brief({ per_second: perSecond, whole }) {
 }
 
 function memory(parts) {
-  return Object.fromEntries(["nginx", "gateway"].map((target) => [target, pssMegabytes(parts.processes(target).own)]));
+  return Object.fromEntries(["nginx", "gateway", "function"].map((target) => [target, pssMegabytes(parts.processes(target).own)]));
 }
 
 function commit() {
-  const git = (...args) => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
-  return git("rev-parse", "--short", "HEAD");
+  return execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
 }

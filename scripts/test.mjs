@@ -30,6 +30,8 @@ await main(async () => {
     }
   });
 
+  await section("instruction counts", process.execPath, ["scripts/counts.mjs"]);
+
   console.log(`\n${total.passed} passed, ${total.failed} failed`);
   if (total.failed > 0) process.exitCode = 1;
 });

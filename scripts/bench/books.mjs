@@ -6,7 +6,7 @@ import pg from "pg";
 
 import { Plain } from "../command.mjs";
 
-const SETTLED_WITHIN = 30_000;
+const SETTLED_WITHIN = 60_000;
 
 export class Books {
   sent = 0;
@@ -24,10 +24,11 @@ export class Books {
   async record(count, usage) {
     this.sent += count;
     for (const kind of ["input", "output"]) this.#usage[kind] += count * usage[kind];
-    await this.#settled();
+    await this.settled();
   }
 
-  async #settled() {
+  /** Waits until no lease is left. */
+  async settled() {
     for (const deadline = Date.now() + SETTLED_WITHIN; Date.now() < deadline; await sleep(50)) {
       const { leases } = await this.#ask("select count(*)::int as leases from leases");
       if (leases === 0) return;

@@ -66,7 +66,8 @@ function tree(pids) {
   return pids.flatMap((pid) => [pid, ...tree(children(pid))]);
 }
 
-function children(pid) {
+/** The processes that a process has started. */
+export function children(pid) {
   const lists = list(`/proc/${pid}/task`).map((task) => read(`/proc/${pid}/task/${task}/children`));
   return lists.flatMap((text) => text.trim().split(" ").filter(Boolean).map(Number));
 }

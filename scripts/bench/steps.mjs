@@ -4,29 +4,38 @@ const STAMP = "{sent_at_micros}"; // the fake writes the time of sending over it
 const MODEL = "claude-sonnet-5-5";
 const USAGE = { input: 1200, output: 107 };
 
-/** The steps, in their order; quick ones measure for a second. */
-export function steps(quick) {
-  const measure_ms = quick ? 1_000 : 2_000;
-  const warm_up_ms = quick ? 300 : 700;
-  const plain = { answer: [message()], usage: USAGE, body: request(1_000, false), warm_up_ms };
-  const streamed = (events, gap) => ({ answer: stream(events), gap, usage: USAGE, body: request(1_000, true), warm_up_ms });
-  return [
-    { name: "64 connections", shows: "throughput", load: { closed: { connections: 64, measure_ms } }, ...plain },
-    { name: "1 connection", shows: "latency", load: { closed: { connections: 1, measure_ms } }, ...plain },
-    { name: "200 requests/s", shows: "latency", load: { open: { per_second: 200, measure_ms: 2 * measure_ms } }, ...plain },
-    {
-      name: "400 kB bodies, 1 connection", shows: "latency", load: { closed: { connections: 1, measure_ms } },
-      ...plain, body: request(400_000, false),
+/** Who is measured; the function only where a request is all there is to it. */
+export const TARGETS = ["direct", "nginx", "gateway", "function"];
+const WITHOUT_FUNCTION = TARGETS.filter((target) => target !== "function");
+
+/** The steps by their names, in their order; each measures for so long, or a multiple of it, and has a crowd of so many streams. */
+export function steps({ measure_ms, crowd, crowdRounds }) {
+  const warm_up_ms = Math.round(Math.min(700, measure_ms / 3));
+  const closed = (connections) => ({ closed: { connections, measure_ms } });
+  const open = (per_second) => ({ open: { per_second, measure_ms: 2 * measure_ms } });
+  const plain = { shows: "latency", targets: TARGETS, answer: [message()], usage: USAGE, body: request(1_000, false), warm_up_ms };
+  const streamed = (events, gap) => ({
+    perEvent: true, targets: WITHOUT_FUNCTION, answer: stream(events), gap, usage: USAGE, body: request(1_000, true), warm_up_ms,
+  });
+  return {
+    busy: { ...plain, name: "64 connections", shows: "throughput", load: closed(64) },
+    alone: { ...plain, name: "1 connection", load: closed(1) },
+    rate: { ...plain, name: "200 requests/s", load: open(200) },
+    large: { ...plain, name: "400 kB bodies, 1 connection", targets: WITHOUT_FUNCTION, load: closed(1), body: request(400_000, false) },
+    streams: { ...streamed(100, 5), name: "50 streams/s of 100 events, 5 ms apart", shows: "stream", load: open(50) },
+    dense: { ...streamed(100, 0), name: "16 streams of 100 events, back to back", shows: "cost", load: closed(16) },
+    crowd: {
+      ...streamed(60, 50), name: `${crowd.toLocaleString("en")} streams at once, 50 ms between events`, shows: "crowd", rounds: crowdRounds,
+      load: { together: { count: crowd, ramp_ms: 1_000 } }, warm_up_ms: 0,
     },
-    {
-      name: "50 streams/s of 100 events, 5 ms apart", shows: "stream", perEvent: true,
-      load: { open: { per_second: 50, measure_ms: 2 * measure_ms } }, ...streamed(100, 5),
-    },
-    {
-      name: `${quick ? 200 : 2_000} streams at once, 50 ms between events`, shows: "crowd", perEvent: true, rounds: quick ? 1 : 3,
-      load: { together: { count: quick ? 200 : 2_000, ramp_ms: 1_000 } }, ...streamed(60, 50), warm_up_ms: 0,
-    },
-  ];
+  };
+}
+
+/** Loads that tell how many requests one statement carries. */
+export function batchLoads({ measure_ms }) {
+  const { busy, rate, alone } = steps({ measure_ms, crowd: 0 });
+  const crowded = { ...busy, name: "256 connections", load: { closed: { connections: 256, measure_ms } } };
+  return [alone, rate, busy, crowded];
 }
 
 /** What the fake is told: these pieces, one after the other. A single piece is sent with its length, as a plain answer is. */

@@ -21,8 +21,12 @@ pub(crate) struct Reading<'a> {
     pieces: usize,
     began: Instant,
     first: Duration,
+    /// When the last piece had come.
+    last: Instant,
     /// Microseconds that the stamped pieces after the first were under way.
     transits: Vec<u64>,
+    /// From each piece to the next.
+    gaps: Vec<Duration>,
 }
 
 impl Expected {
@@ -36,8 +40,17 @@ impl Expected {
 
     /// An answer to a request that is sent now.
     pub(crate) fn reading(&self) -> Reading<'_> {
-        let (began, first) = (Instant::now(), Duration::ZERO);
-        Reading { expected: &self.0, got: Vec::new(), pieces: 0, began, first, transits: Vec::new() }
+        let began = Instant::now();
+        Reading {
+            expected: &self.0,
+            got: Vec::new(),
+            pieces: 0,
+            began,
+            first: Duration::ZERO,
+            last: began,
+            transits: Vec::new(),
+            gaps: Vec::new(),
+        }
     }
 }
 
@@ -63,11 +76,14 @@ impl Reading<'_> {
         while let Some(piece) = self.expected.get(self.pieces).filter(|piece| self.got.len() - used >= piece.length()) {
             let bytes = &self.got[used..used + piece.length()];
             let stamp = piece.read(bytes).map_err(|()| format!("piece {} is not the one sent", self.pieces + 1))?;
+            let now = Instant::now();
             if self.pieces == 0 {
-                self.first = self.began.elapsed();
-            } else if let Some(sent) = stamp {
-                self.transits.push(micros().saturating_sub(sent));
+                self.first = now - self.began;
+            } else {
+                self.gaps.push(now - self.last);
+                self.transits.extend(stamp.map(|sent| micros().saturating_sub(sent)));
             }
+            self.last = now;
             used += piece.length();
             self.pieces += 1;
         }
@@ -97,6 +113,11 @@ impl Reading<'_> {
     /// How long the later pieces were under way, in microseconds.
     pub(crate) fn transits(&self) -> &[u64] {
         &self.transits
+    }
+
+    /// How long after the one before it each later piece came.
+    pub(crate) fn gaps(&self) -> &[Duration] {
+        &self.gaps
     }
 }
 

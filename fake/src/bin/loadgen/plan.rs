@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// Stands for the number of the connection in the head of a request.
 const CONNECTION: &str = "{connection}";
+/// Stands for the connection's key.
+const KEY: &str = "{key}";
 
 /// One run against one server.
 #[derive(Debug, Deserialize)]
@@ -15,8 +17,12 @@ pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
     /// The path of every request, which is a POST.
     pub(crate) path: String,
-    /// The headers besides `host` and `content-length`; `{connection}` in a value is the number of the connection.
+    /// The headers besides `host` and `content-length`; `{connection}` in a value is the number of the connection, and `{key}`
+    /// its key.
     pub(crate) headers: Vec<(String, String)>,
+    /// The keys, which connections take in turn.
+    #[serde(default)]
+    pub(crate) keys: Vec<String>,
     /// The body of every request.
     pub(crate) body: String,
     /// How the requests come.
@@ -44,8 +50,10 @@ impl Plan {
     /// The request, ready to be written to this connection.
     pub(crate) fn request(&self, connection: u32) -> Vec<u8> {
         let mut head = format!("POST {} HTTP/1.1\r\nhost: {}\r\n", self.path, self.address);
+        let key = self.keys.get(connection as usize % self.keys.len().max(1)).map_or("", String::as_str);
         for (name, value) in &self.headers {
-            head += &format!("{name}: {}\r\n", value.replace(CONNECTION, &connection.to_string()));
+            let value = value.replace(CONNECTION, &connection.to_string()).replace(KEY, key);
+            head += &format!("{name}: {value}\r\n");
         }
         head += &format!("content-length: {}\r\n\r\n", self.body.len());
         [head.as_bytes(), self.body.as_bytes()].concat()

@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) first: Spread,
     /// How long the later pieces were under way.
     pub(crate) transit: Spread,
+    /// From the arrival of one piece to that of the next.
+    pub(crate) gap: Spread,
     /// How late requests went out that had an hour: what the generator itself could not keep up with.
     pub(crate) late: Spread,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Tally {
     whole: Vec<u64>,
     first: Vec<u64>,
     transit: Vec<u64>,
+    gap: Vec<u64>,
     late: Vec<u64>,
 }
 
@@ -59,6 +62,7 @@ impl Tally {
         self.whole.push(in_micros(reading.began().elapsed()));
         self.first.push(in_micros(reading.first()));
         self.transit.extend(reading.transits());
+        self.gap.extend(reading.gaps().iter().copied().map(in_micros));
     }
 
     pub(crate) fn fault(&mut self, fault: String) {
@@ -71,6 +75,7 @@ impl Tally {
         self.whole.extend(other.whole);
         self.first.extend(other.first);
         self.transit.extend(other.transit);
+        self.gap.extend(other.gap);
         self.late.extend(other.late);
     }
 
@@ -86,6 +91,7 @@ impl Tally {
             whole: Spread::of(self.whole),
             first: Spread::of(self.first),
             transit: Spread::of(self.transit),
+            gap: Spread::of(self.gap),
             late: Spread::of(self.late),
         }
     }
