@@ -15,10 +15,11 @@ drop index leases_expires_at_idx;
 --   `key_refusal` would say)}}, or "away", when Redis is and they are counted here
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · key_limited ·
 --   accounts_busy · uncounted (this account would serve, once Redis has counted the request on it)
--- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`. `limited`: what `key_refusal` says.
+-- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`; then `left_account` is the one that it was
+--   bound to. `limited`: what `key_refusal` says.
 drop function claim(jsonb);
 create function claim(batch jsonb)
-returns table (request_id text, outcome text, account_id text, affinity text, limited jsonb)
+returns table (request_id text, outcome text, account_id text, affinity text, limited jsonb, left_account text)
 language plpgsql
 -- The tables are small and change all the time: an index is right whatever the statistics of the moment say, and a plan
 -- that was right once is right again.
@@ -52,6 +53,7 @@ begin
         account_id := null;
         affinity := null;
         limited := null;
+        left_account := null;
 
         select * into holder from api_keys where id = item->>'key';
         counted := null;
@@ -160,6 +162,9 @@ begin
                 affinity := case
                     when bound.id is null then 'new' when bound.id = candidate.id then 'kept' else 'moved'
                 end;
+                if affinity = 'moved' then
+                    left_account := bound.id;
+                end if;
                 if (item->>'pinned')::boolean then
                     delete from sessions where session = item->>'session' and account_id <> candidate.id;
                 end if;
