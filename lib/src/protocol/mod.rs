@@ -47,6 +47,7 @@ pub use call::Call;
 pub use demand::{Demand, Family};
 pub(crate) use gemini::code_assist;
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub(crate) use limits::retry_at;
 pub use own_login::{IsOurs, to_owner};
 pub(crate) use reason::reason;
 pub use reported::ReportedLimit;
