@@ -18,6 +18,7 @@ mod setback;
 mod settle;
 mod source;
 mod things;
+mod unheard;
 mod upkeep;
 mod watch;
 

@@ -107,6 +107,11 @@ impl Open {
         entry.record.affinity.clone_from(&granted.affinity);
     }
 
+    /// Whether no claim of it was ever granted.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        !self.entry().granted
+    }
+
     /// It fetches the results of this batch, which has a row of its own.
     pub(super) fn is_about(&self, batch: Option<(RequestId, Timestamp)>) {
         self.entry().batch = batch;

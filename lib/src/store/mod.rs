@@ -19,6 +19,7 @@ mod sign_ins;
 mod standing;
 mod stats;
 mod things;
+mod unheard;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -58,6 +59,7 @@ pub struct Store {
     claims: Batch<Claim, claim::Outcome>,
     settlements: Batch<Record, ()>,
     renewals: Batch<crate::id::RequestId, ()>,
+    unheard: Batch<crate::id::RequestId, bool>,
 }
 
 impl Store {
@@ -71,6 +73,7 @@ impl Store {
             claims: Batch::new(1, claim::run(&lanes)),
             settlements: Batch::new(1, settle::run(&lanes)),
             renewals: Batch::new(1, claim::renew(&lanes)),
+            unheard: Batch::new(1, unheard::run(&lanes)),
             lanes,
         })
     }
