@@ -56,6 +56,8 @@ pub struct Gateway {
     pub(crate) windows: Option<Windows>,
     pub(crate) renewals: Renewals,
     pub(crate) failing: Failing,
+    /// Accounts of which an answer broke off here, and none has been whole since.
+    pub(crate) breaking: Failing,
     sealer: Sealer,
     shut: sign_ins::Shut,
     snapshot: Remembered<Snapshot>,
@@ -84,6 +86,7 @@ impl Gateway {
             windows: config.redis.as_ref().map(Windows::new).transpose()?,
             renewals: Renewals::default(),
             failing: Failing::default(),
+            breaking: Failing::default(),
             shut: sign_ins::Shut::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),

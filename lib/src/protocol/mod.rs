@@ -231,6 +231,8 @@ pub enum Penalty {
     NeedsAuth,
     /// No answer at all: connect, TLS, reset or timeout before the first byte.
     Unreachable,
+    /// An answer that was not whole: the upstream went away after its beginning had been shown.
+    BrokeOff,
 }
 
 /// How far a limit reaches.

@@ -156,6 +156,9 @@ impl Flow {
     /// connection; never by a clean end. Gives the words.
     fn cut(&mut self, reason: String) -> Option<Bytes> {
         self.rest = None;
+        if reason != OUT_OF_TIME {
+            self.open.broke_off();
+        }
         let Some(events) = &self.events else {
             self.state = State::Breaking(Box::pin(sleep(BREAK_AFTER)));
             self.open.failed(reason);

@@ -18,7 +18,7 @@ use super::{
     Arrival,
     hold::{Held, Told},
     minutes::Counts,
-    settle::{Closed, settle},
+    settle::{Closed, Finish, settle},
 };
 use crate::{
     gateway::{Context, Snapshot},
@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub(super) use row::draft;
-use row::{blank, price, unsaid, upstream_request_id};
+use row::{blank, price, provider, unsaid, upstream_request_id};
 
 /// A request between its claim and its last byte. A clone is the same request; when the last one is gone, it has ended.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ struct Entry {
     unanswered: Option<usize>,
     /// The status is final; until then a drop means that the caller hung up.
     ended: bool,
+    /// What its end will tell of the account that serves it.
+    finish: Finish,
     meter: Option<Box<dyn Meter>>,
     /// The service tier that the answer's headers name.
     tier: Option<Tier>,
@@ -81,6 +83,7 @@ impl Open {
             at_work: None,
             unanswered: None,
             ended: false,
+            finish: Finish::Usual,
             meter: None,
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
@@ -214,6 +217,26 @@ impl Open {
         self.entry().end(Status::Failed, Some(reason.into()));
     }
 
+    /// The upstream went away in the middle of the answer that the caller is shown: its account pays.
+    pub(super) fn broke_off(&self) {
+        let entry = &mut *self.entry();
+        if !entry.ended {
+            let policy = entry.snapshot.policy(&entry.record.pool, provider(&entry.record));
+            entry.finish = Finish::BrokeOff(policy.cooldown.clone());
+        }
+    }
+
+    /// Whether its end so far costs the account.
+    #[cfg(test)]
+    pub(super) fn costs_its_account(&self) -> bool {
+        matches!(self.entry().finish, Finish::BrokeOff(_))
+    }
+
+    /// Answers of the account broke off before this one: if it is whole, that is over.
+    pub(super) fn may_mend(&self) {
+        self.entry().finish = Finish::AfterBreaks;
+    }
+
     /// The caller has got everything.
     pub(super) fn completed(&self) {
         self.entry().end(Status::Completed, None);
@@ -280,7 +303,8 @@ impl Entry {
         }
         self.record.duration_ms = millis(self.began.elapsed());
         let batch = batch_used.and_then(|(usage, model)| self.batch_row(&usage, model));
-        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts: self.counts.take() }
+        let finish = std::mem::replace(&mut self.finish, Finish::Usual);
+        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts: self.counts.take(), finish }
     }
 
     /// The row of a batch. Writing it again changes nothing, so however often the results are fetched, they count once.

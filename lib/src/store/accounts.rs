@@ -7,7 +7,7 @@ use tokio_postgres::{
     types::{Json, Type},
 };
 
-use super::{Change, Store, Transaction, audit};
+use super::{Change, Store, Transaction, audit, health::count};
 use crate::{
     error::{Error, Kind, Result},
     id::{AccountId, RequestId},
@@ -19,13 +19,26 @@ const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
     created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
-    credential_expires_at, credential_version, entitled,
+    credential_expires_at, credential_version, entitled, breaks,
     (select l.request_id from leases l where l.request_id = accounts.tester and l.expires_at > now()) as tester,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, jsonb_build_object(
          'until', f.until, 'probe_at', f.probe_at, 'failures', f.failures,
          'tester', (select l.request_id from leases l where l.request_id = f.tester and l.expires_at > now())
      )) from family_cooldowns f where f.account_id = accounts.id) as cooling_families";
+
+/// What an upstream says of an account beside its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The limits, as they now are.
+    pub limits: &'a [ReportedLimit],
+    /// Those that were spent, and are renewed before their time.
+    pub renewed: &'a [ReportedLimit],
+    /// Whom it bills; `None`: it does not say.
+    pub organization: Option<&'a str>,
+    /// The model family that the answer was for; `None`: it speaks of all.
+    pub family: Option<&'a str>,
+}
 
 impl Store {
     /// Every account of every pool, oldest first.
@@ -48,9 +61,9 @@ impl Store {
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
                 max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
-                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled
+                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled, breaks
             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-                $24, $25, $26)
+                $24, $25, $26, $27)
         ").await?;
         let change =
             Change { actor, action: "account.create", subject: new.id.as_str(), before: None, after: Some(new.told()) };
@@ -82,7 +95,7 @@ impl Store {
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
                 created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23, probe_at = $24,
-                credential_expires_at = $25, entitled = $26, updated_at = now()
+                credential_expires_at = $25, entitled = $26, breaks = $27, updated_at = now()
             where id = $1
         ",
         )
@@ -111,78 +124,27 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Puts an account that is of the health `before` into another, because of an error. False: it is of another by now.
-    pub async fn change_health(&self, id: &AccountId, before: &Health, after: &Health, error: &str) -> Result<bool> {
-        let sql = "
-            update accounts
-            set health = $2, health_reason = $3, health_until = $4, probe_at = $5, failures = $6, last_error = $7, tester = null
-            where id = $1 and health = $8 and failures = $9
-              and health_until is not distinct from $10 and probe_at is not distinct from $11
-            returning id";
-        let failures = |health: &Health| i32::try_from(health.failures).unwrap_or(i32::MAX);
-        let of = [
-            (&id.as_str() as _, Type::TEXT),
-            (&after.last.as_str() as _, Type::TEXT),
-            (&after.reason as _, Type::TEXT),
-            (&after.until as _, Type::TIMESTAMPTZ),
-            (&after.probe_at as _, Type::TIMESTAMPTZ),
-            (&failures(after) as _, Type::INT4),
-            (&error as _, Type::TEXT),
-            (&before.last.as_str() as _, Type::TEXT),
-            (&failures(before) as _, Type::INT4),
-            (&before.until as _, Type::TIMESTAMPTZ),
-            (&before.probe_at as _, Type::TIMESTAMPTZ),
-        ];
-        Ok(!self.rows(sql, &of).await?.is_empty())
-    }
-
-    /// One model family of an account, of which `before` is known, sits out. False: something else is known by now.
-    pub async fn cool_family(
-        &self,
-        (id, family): (&AccountId, &str),
-        before: Option<&FamilyCooldown>,
-        after: &FamilyCooldown,
-        error: &str,
-    ) -> Result<bool> {
-        let sql = "
-            insert into family_cooldowns as known (account_id, family, until, probe_at, failures, reason)
-            select id, $2, $3, $4, $5, $6 from accounts where id = $1
-            on conflict (account_id, family) do update
-            set until = excluded.until, probe_at = excluded.probe_at, failures = excluded.failures,
-                reason = excluded.reason, tester = null
-            where known.until = $7 and known.failures = $8
-            returning account_id";
-        let failures = |of: &FamilyCooldown| i32::try_from(of.failures).unwrap_or(i32::MAX);
-        let of = [
-            (&id.as_str() as _, Type::TEXT),
-            (&family as _, Type::TEXT),
-            (&after.until as _, Type::TIMESTAMPTZ),
-            (&after.probe_at as _, Type::TIMESTAMPTZ),
-            (&failures(after) as _, Type::INT4),
-            (&error as _, Type::TEXT),
-            (&before.map(|before| before.until) as _, Type::TIMESTAMPTZ),
-            (&before.map(failures) as _, Type::INT4),
-        ];
-        Ok(!self.rows(sql, &of).await?.is_empty())
-    }
-
-    /// Keeps what an upstream reported of an account's limits, and whom it bills. The long cooldowns of model families that
-    /// came from limits which were `renewed` before their time are over.
-    pub async fn report(
-        &self,
-        id: &AccountId,
-        limits: &[ReportedLimit],
-        renewed: &[ReportedLimit],
-        organization: Option<&str>,
-    ) -> Result<()> {
+    /// Keeps what an upstream reported of an account's limits, and whom it bills. What it once said of another model family
+    /// holds until its reset. The long cooldowns of families that came from limits which were `renewed` early are over.
+    pub async fn report(&self, id: &AccountId, report: &Report<'_>) -> Result<()> {
         let sql = "
             with freed as (
                 delete from family_cooldowns
-                where account_id = $1 and probe_at is not null and (until = any($4) or family = any($5))
+                where account_id = $1 and probe_at is not null and (
+                    until = any($4) or family = any($5) or rtrim(family, '-0123456789') = any($5)
+                )
             )
             update accounts
-            set reported_limits = $2, reported_at = now(), organization = coalesce($3, organization)
+            set reported_at = now(), organization = coalesce($3, organization), reported_limits = $2 || (
+                    select coalesce(jsonb_agg(old), '[]') from jsonb_array_elements(reported_limits) old
+                    where (old->>'resets_at')::timestamptz > now()
+                      and old->>'family' <> all (array[$6, rtrim($6, '-0123456789')]) and not exists (
+                        select from jsonb_array_elements($2) new
+                        where new->>'name' = old->>'name' and new->>'family' = old->>'family'
+                    )
+                )
             where id = $1";
+        let Report { limits, renewed, organization, family } = *report;
         let families: Vec<&str> = renewed.iter().filter_map(|limit| limit.family.as_deref()).collect();
         // A limit that does not name its family ends when the cooldown ends that came from it.
         let resets = renewed.iter().filter(|limit| limit.family.is_none()).filter_map(|limit| limit.resets_at);
@@ -192,6 +154,7 @@ impl Store {
             (&organization as _, Type::TEXT),
             (&resets.collect::<Vec<_>>() as _, Type::TIMESTAMPTZ_ARRAY),
             (&families as _, Type::TEXT_ARRAY),
+            (&family as _, Type::TEXT),
         ];
         self.rows(sql, &of).await.map(drop)
     }
@@ -243,39 +206,6 @@ impl Store {
             None => Ok(None),
         }
     }
-
-    /// An account that had failed has served this request, of this model family: nothing is wrong with either now. What is
-    /// out is freed only by the request that tests it: another began before.
-    pub async fn recover(&self, id: &AccountId, family: &str, request: &RequestId) -> Result<()> {
-        let sql = "
-            with freed as (
-                delete from family_cooldowns
-                where account_id = $1 and family = $3 and (until <= now() or tester = $2)
-            )
-            update accounts
-            set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0, tester = null
-            where id = $1 and (health = 'ready' or health_until <= now() or (tester = $2 and health <> 'needs_auth'))";
-        let of = [(&id.as_str() as _, Type::TEXT), (&request.as_str() as _, Type::TEXT), (&family as _, Type::TEXT)];
-        self.rows(sql, &of).await.map(drop)
-    }
-
-    /// A check went well, which proves that the upstream is there and the credential good; of limits and credit it proves
-    /// nothing.
-    pub async fn note_good_check(&self, id: &AccountId) -> Result<()> {
-        let sql = "
-            with cured as (
-                select id, health = 'needs_auth' or (health = 'cooling' and health_until is null) as yes
-                from accounts where id = $1 for update
-            )
-            update accounts a
-            set last_checked_at = now(),
-                health = case when yes then 'ready' else health end,
-                health_reason = case when yes then null else health_reason end,
-                probe_at = case when yes then null else probe_at end,
-                failures = case when yes then 0 else failures end
-            from cured where a.id = cured.id";
-        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
-    }
 }
 
 const ONE: &str = "where id = $1";
@@ -319,7 +249,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.last.as_str(), Type::TEXT),
                 (&account.health.reason, Type::TEXT),
                 (&account.health.until, Type::TIMESTAMPTZ),
-                (&i32::try_from(account.health.failures).unwrap_or(i32::MAX), Type::INT4),
+                (&count(account.health.failures), Type::INT4),
                 (&account.created_at, Type::TIMESTAMPTZ),
                 (&account.requests_per_minute, Type::INT4),
                 (&account.tokens_per_minute, Type::INT4),
@@ -327,6 +257,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.probe_at, Type::TIMESTAMPTZ),
                 (&account.credential_expires_at, Type::TIMESTAMPTZ),
                 (&account.entitled, Type::BOOL),
+                (&count(account.health.breaks), Type::INT4),
             ],
         )
         .await
@@ -364,6 +295,7 @@ fn account(row: &Row) -> Result<Account> {
             probe_at: row.get("probe_at"),
             tester: row.get::<_, Option<String>>("tester").map(RequestId::from),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
+            breaks: u32::try_from(row.get::<_, i32>("breaks")).unwrap_or(0),
         },
         cooling_families: row
             .get::<_, Option<Json<BTreeMap<String, FamilyCooldown>>>>("cooling_families")

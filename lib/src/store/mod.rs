@@ -5,6 +5,7 @@ mod audit;
 mod claim;
 mod connect;
 mod examine;
+mod health;
 mod keys;
 mod lanes;
 mod migrate;
@@ -35,6 +36,7 @@ use crate::{
 
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
+pub use accounts::Report;
 use audit::Change;
 pub use audit::{ChangeFilter, ChangeRow};
 pub use claim::{Binding, Claim, Draft, Granted, Limited, Minutes, Outcome, Refused};

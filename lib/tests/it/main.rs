@@ -7,6 +7,7 @@ mod support;
 mod again;
 mod books;
 mod breaker;
+mod breaks;
 mod bytes;
 mod code_assist;
 mod database;

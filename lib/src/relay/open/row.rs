@@ -83,9 +83,8 @@ pub(in crate::relay) fn draft(arrival: &Arrival, open: &Open, prices: &PriceTabl
 
 /// What a usage costs, at the prices of the model that served, else of the one that was asked for.
 pub(super) fn price(prices: &PriceTable, row: &Record, served: Option<&str>, usage: &Usage) -> Spent {
-    let provider = Provider::parse(row.provider).expect("a record holds a provider's word");
     let asked = row.model.as_deref().unwrap_or_default();
-    let priced = prices.price(provider, asked, served, usage);
+    let priced = prices.price(provider(row), asked, served, usage);
     Spent {
         tokens: Tokens {
             input_tokens: Some(usage.input),
@@ -101,6 +100,10 @@ pub(super) fn price(prices: &PriceTable, row: &Record, served: Option<&str>, usa
         estimated: usage.estimated,
         unpriced: priced.unpriced,
     }
+}
+
+pub(super) fn provider(row: &Record) -> Provider {
+    Provider::parse(row.provider).expect("a record holds a provider's word")
 }
 
 fn client(arrival: &Arrival) -> Option<String> {
