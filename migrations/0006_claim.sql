@@ -106,10 +106,8 @@ begin
                     group by 1 having count(*) >= (item->>'session_in_flight')::integer
                 ) under_way;
             end if;
-            if bound.pool = item->>'pool' and bound.provider = item->'draft'->>'provider'
-                and not item->'unsuited' ? bound.id
-            then
-                named := named || to_jsonb(bound.id);
+            if item ? 'unsuited' and bound.pool = item->>'pool' and bound.provider = item->'draft'->>'provider' then
+                named := named || kin(bound, item->'unsuited');
             end if;
             -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
             -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
@@ -190,6 +188,22 @@ begin
         return next;
     end loop;
 end
+$$;
+
+-- Those that a list of the best of many may not name, and that a session would rather go to: its account, and such of the
+-- same organization.
+create function kin(account accounts, unsuited jsonb) returns jsonb stable language sql as $$
+    select coalesce(jsonb_agg(id), '[]')
+    from (
+        select account.id
+        union all (
+            select a.id from accounts a
+            where a.organization = account.organization and a.pool = account.pool and a.provider = account.provider
+              and a.id <> account.id and not unsuited ? a.id
+            order by a.id limit 64
+        )
+    ) kin (id)
+    where not unsuited ? id
 $$;
 
 -- Whether minutes are counted here, though Redis counts them: while it is away from somebody, and for as long after as a

@@ -42,6 +42,8 @@ struct Entry {
     unsaid: Option<Usage>,
     /// Whether a claim was granted: only then is there a row.
     granted: bool,
+    /// The organization of the account that its conversation was on, where it has moved.
+    left: Option<String>,
     /// What it counts on in Redis.
     counts: Option<Counts>,
     /// From the arrival to the first claim that was granted.
@@ -78,6 +80,7 @@ impl Open {
             began: arrival.began,
             unsaid: unsaid(arrival),
             granted: false,
+            left: None,
             counts: None,
             admitted: None,
             at_work: None,
@@ -102,6 +105,10 @@ impl Open {
     /// An account is taken.
     pub(super) fn granted(&self, granted: &Granted, snapshot: Arc<Snapshot>) {
         let mut entry = self.entry();
+        if let Some(left) = &granted.left {
+            // A request that goes on to a third account still comes from the first.
+            entry.left = entry.left.take().or_else(|| snapshot.organization(left));
+        }
         entry.snapshot = snapshot;
         entry.granted = true;
         let admitted = entry.began.elapsed();
@@ -180,6 +187,7 @@ impl Open {
         let mut entry = self.entry();
         entry.record.http_status = Some(status.as_u16());
         entry.record.upstream_request_id = upstream_request_id(headers);
+        entry.crosses(headers);
         // Gemini names the tier here; its answer's body may not.
         entry.tier = headers.get("x-gemini-service-tier").and_then(|tier| Some(Tier::read(tier.to_str().ok()?)));
         entry.meter = Some(meter);
@@ -260,6 +268,16 @@ impl Entry {
             self.record.status = status;
             self.record.error = error;
         }
+    }
+
+    /// Where the conversation has moved: whether the account that answers is of another organization than the one it left,
+    /// which cannot read its caches, nor what the model thought.
+    fn crosses(&mut self, headers: &HeaderMap) {
+        let record = &mut self.record;
+        let moved = record.affinity.as_deref() == Some("moved");
+        let Some(left) = self.left.as_ref().filter(|_| moved) else { return };
+        let here = provider(record).organization(headers).or_else(|| self.snapshot.organization(&record.account_id));
+        record.crossed = here.map(|here| here != *left);
     }
 
     /// What the last attempt used and cost.

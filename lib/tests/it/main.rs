@@ -24,6 +24,7 @@ mod limits;
 mod manage;
 mod meters;
 mod oauth;
+mod organizations;
 mod passthrough;
 mod paths;
 mod redis;

@@ -31,6 +31,7 @@ pub(super) fn blank(arrival: &Arrival) -> Record {
         session: arrival.session.clone(),
         client: client(arrival),
         affinity: None,
+        crossed: None,
         status: Status::Cancelled,
         http_status: None,
         error: None,
