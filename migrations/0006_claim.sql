@@ -15,10 +15,11 @@ drop index leases_expires_at_idx;
 --   `key_refusal` would say)}}, or "away", when Redis is and they are counted here
 -- Outcomes: granted · settings_changed (what the item was decided on is old) · key_gone · key_busy · key_limited ·
 --   accounts_busy · uncounted (this account would serve, once Redis has counted the request on it)
--- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`. `limited`: what `key_refusal` says.
+-- `affinity`: whether the session is `new`, was `kept` on its account, or `moved`; then `left_account` is the one that it was
+--   bound to. `limited`: what `key_refusal` says.
 drop function claim(jsonb);
 create function claim(batch jsonb)
-returns table (request_id text, outcome text, account_id text, affinity text, limited jsonb)
+returns table (request_id text, outcome text, account_id text, affinity text, limited jsonb, left_account text)
 language plpgsql
 -- The tables are small and change all the time: an index is right whatever the statistics of the moment say, and a plan
 -- that was right once is right again.
@@ -52,6 +53,7 @@ begin
         account_id := null;
         affinity := null;
         limited := null;
+        left_account := null;
 
         select * into holder from api_keys where id = item->>'key';
         counted := null;
@@ -104,10 +106,8 @@ begin
                     group by 1 having count(*) >= (item->>'session_in_flight')::integer
                 ) under_way;
             end if;
-            if bound.pool = item->>'pool' and bound.provider = item->'draft'->>'provider'
-                and not item->'unsuited' ? bound.id
-            then
-                named := named || to_jsonb(bound.id);
+            if item ? 'unsuited' and bound.pool = item->>'pool' and bound.provider = item->'draft'->>'provider' then
+                named := named || kin(bound, item->'unsuited');
             end if;
             -- A session goes on where it is, else within the organization, whose caches it can read, else by rank. An account
             -- that has as many of the session's requests under way as it may comes last: so a fan-out spreads.
@@ -160,6 +160,9 @@ begin
                 affinity := case
                     when bound.id is null then 'new' when bound.id = candidate.id then 'kept' else 'moved'
                 end;
+                if affinity = 'moved' then
+                    left_account := bound.id;
+                end if;
                 if (item->>'pinned')::boolean then
                     delete from sessions where session = item->>'session' and account_id <> candidate.id;
                 end if;
@@ -185,6 +188,22 @@ begin
         return next;
     end loop;
 end
+$$;
+
+-- Those that a list of the best of many may not name, and that a session would rather go to: its account, and such of the
+-- same organization.
+create function kin(account accounts, unsuited jsonb) returns jsonb stable language sql as $$
+    select coalesce(jsonb_agg(id), '[]')
+    from (
+        select account.id
+        union all (
+            select a.id from accounts a
+            where a.organization = account.organization and a.pool = account.pool and a.provider = account.provider
+              and a.id <> account.id and not unsuited ? a.id
+            order by a.id limit 64
+        )
+    ) kin (id)
+    where not unsuited ? id
 $$;
 
 -- Whether minutes are counted here, though Redis counts them: while it is away from somebody, and for as long after as a

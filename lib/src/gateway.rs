@@ -61,6 +61,8 @@ pub struct Gateway {
     pub(crate) spans: Option<Spans>,
     pub(crate) renewals: Renewals,
     pub(crate) failing: Failing,
+    /// Accounts of which an answer broke off here, and none has been whole since.
+    pub(crate) breaking: Failing,
     sealer: Sealer,
     shut: sign_ins::Shut,
     snapshot: Remembered<Snapshot>,
@@ -90,6 +92,7 @@ impl Gateway {
             spans: config.telemetry.as_ref().map(Spans::new),
             renewals: Renewals::default(),
             failing: Failing::default(),
+            breaking: Failing::default(),
             shut: sign_ins::Shut::default(),
             sealer: Sealer::new(&config.encryption_keys, "credential"),
             snapshot: Remembered::new(),

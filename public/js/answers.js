@@ -174,6 +174,7 @@ export function request(answer) {
     client: answer.client ?? null,
     session: answer.session ?? null,
     affinity: answer.affinity ?? null,
+    crossed: typeof answer.crossed === "boolean" ? answer.crossed : null,
     pool: answer.pool ?? null,
     upstreamId: answer.upstream_request_id ?? null,
     tokens: answer.tokens ?? {},

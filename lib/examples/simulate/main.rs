@@ -10,10 +10,12 @@ mod upstream;
 use std::{
     hint::black_box,
     io::{self, Write},
+    num::NonZero,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread::{available_parallelism, scope},
     time::Instant,
 };
 
@@ -35,23 +37,25 @@ fn main() -> io::Result<()> {
     let scale = Scale { accounts: next(1_000)? as usize, requests: next(1_000_000)? };
     let days: Vec<_> = policies();
     let outcomes = Mutex::new(vec![None; days.len()]);
-    let turn = AtomicUsize::new(0);
-    // Two at a time; each takes the next that nobody has begun.
-    std::thread::scope(|threads| {
-        for _ in 0..2 {
+    let (turn, began) = (AtomicUsize::new(0), Instant::now());
+    // One on each processor, which takes the next that nobody has begun.
+    scope(|threads| {
+        for _ in 0..available_parallelism().map_or(1, NonZero::get) {
             threads.spawn(|| {
                 while let Some((place, policy)) =
                     Some(turn.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, days.get(n)?)))
                 {
-                    let outcome = run(scale, policy, |asked| tell(policy, asked, scale.requests));
+                    let which = format!("{} of {}, {}", place + 1, days.len(), name(policy));
+                    let outcome = run(scale, policy, |asked| tell(&which, asked, scale, began));
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(outcome);
                 }
             });
         }
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let rows = days.iter().zip(outcomes.into_iter().flatten());
-    writeln!(io::stdout(), "{}", table(rows, scale.accounts))
+    let rows: Vec<_> = days.iter().zip(outcomes.into_iter().flatten()).collect();
+    let seconds = began.elapsed().as_secs();
+    writeln!(io::stdout(), "{}\n\n{}\n\n{seconds} s", sizes(scale, &rows), table(&rows, scale.accounts))
 }
 
 /// Every strategy, without and with affinity.
@@ -66,20 +70,41 @@ fn name(policy: &Policy) -> String {
     format!("`{}` | {}", policy.strategy.as_str(), if policy.affinity.enabled { "yes" } else { "no" })
 }
 
-fn tell(policy: &Policy, asked: u64, of: u64) {
-    if asked.is_multiple_of((of / 10).max(1)) {
+fn tell(which: &str, asked: u64, scale: Scale, began: Instant) {
+    if asked.is_multiple_of((scale.requests / 20).max(1)) {
+        let share = asked * 100 / scale.requests;
         // Progress that nobody can see is no reason to stop.
-        let _unseen = writeln!(io::stderr(), "{}: {asked} of {of}", name(policy));
+        let _unseen = writeln!(io::stderr(), "{which}: {share} % after {} s", began.elapsed().as_secs());
     }
 }
 
-fn table<'a>(rows: impl Iterator<Item = (&'a Policy, Outcome)>, accounts: usize) -> String {
+/// How large the day was. What conversations do depends a little on how they are served, so that is a mean.
+fn sizes(scale: Scale, rows: &[(&Policy, Outcome)]) -> String {
+    let mean =
+        |of: fn(&Outcome) -> u64| grouped(rows.iter().map(|(_, outcome)| of(outcome)).sum::<u64>() / rows.len() as u64);
+    format!(
+        "One day: {} accounts, {} requests in {} conversations; {} fan-outs, whose subagents make {} of the requests.",
+        grouped(scale.accounts as u64),
+        grouped(scale.requests),
+        mean(|outcome| outcome.conversations),
+        mean(|outcome| outcome.fan_outs),
+        mean(|outcome| outcome.subagents),
+    )
+}
+
+/// A number as it is read: 1,000,000.
+fn grouped(number: u64) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1_000), number % 1_000) }
+}
+
+fn table(rows: &[(&Policy, Outcome)], accounts: usize) -> String {
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64 * 100.0;
     let head = "| strategy | affinity | served | 429s | moves | cache reads | spread | ranking |\n\
                 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |";
-    rows.fold(head.to_owned(), |table, (policy, outcome)| {
-        let Outcome { requests, served, limited, moves, prompt, read, spread } = outcome;
+    rows.iter().fold(head.to_owned(), |table, (policy, outcome)| {
+        let Outcome { requests, served, limited, moves, prompt, read, spread, .. } = *outcome;
         let (served, read) = (share(served, requests), share(read, prompt));
+        let (limited, moves) = (grouped(limited), grouped(moves));
         let micros = time_ranking(accounts, policy.strategy);
         format!(
             "{table}\n| {} | {served:.2} % | {limited} | {moves} | {read:.1} % | {spread:.2} | {micros:.0} µs |",
@@ -136,8 +161,22 @@ mod tests {
     #[test]
     fn a_table_has_a_row_for_each_policy() {
         let days = policies();
-        let table = table(days.iter().map(|policy| (policy, Outcome::default())), 10);
+        let rows: Vec<_> = days.iter().map(|policy| (policy, Outcome::default())).collect();
+        let table = table(&rows, 10);
         assert_eq!(table.lines().count(), 2 + days.len());
         assert!(table.contains("| `headroom` | yes | 0.00 % | 0 | 0 | 0.0 % | 0.00 | "), "{table}");
+    }
+
+    #[test]
+    fn the_sizes_are_named() {
+        let policy = Policy::default();
+        let outcome = |fan_outs| Outcome { conversations: 17_000, fan_outs, subagents: 40_000, ..Outcome::default() };
+        let told = sizes(
+            Scale { accounts: 1_000, requests: 1_000_000 },
+            &[(&policy, outcome(900)), (&policy, outcome(1_100))],
+        );
+        let expect = "One day: 1,000 accounts, 1,000,000 requests in 17,000 conversations; 1,000 fan-outs, whose subagents make \
+                      40,000 of the requests.";
+        assert_eq!(told, expect);
     }
 }

@@ -26,6 +26,10 @@ const NAMED_AT_ONCE: usize = 64;
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) requests: u64,
+    pub(crate) conversations: u64,
+    pub(crate) fan_outs: u64,
+    /// Requests of subagents.
+    pub(crate) subagents: u64,
     pub(crate) served: u64,
     /// Answers of upstreams that a limit is spent.
     pub(crate) limited: u64,
@@ -99,6 +103,7 @@ pub(crate) fn run(scale: Scale, policy: &Policy, mut progress: impl FnMut(u64)) 
             Event::Ends { session, thread, account } => day.end(session, thread, account),
         }
     }
+    day.outcome.conversations = begun;
     day.outcome.spread = spread(&day.upstreams);
     day.outcome
 }
@@ -120,6 +125,7 @@ impl Day<'_> {
     /// The life of one request, up to its first byte.
     fn ask(&mut self, session: u64, thread: usize) {
         self.outcome.requests += 1;
+        self.outcome.subagents += u64::from(thread > 0);
         let request = RequestId::from(self.outcome.requests.to_string());
         let mut tried = Vec::new();
         for _ in 0..self.policy.max_attempts.0 {
@@ -228,7 +234,9 @@ impl Day<'_> {
         let session = self.sessions.get_mut(&number).expect("a session with a request under way is there");
         let place = session.under_way.iter().position(|of| *of == account).expect("it is under way");
         session.under_way.swap_remove(place);
-        for subagent in session.fan_out(thread, &mut self.dice) {
+        let subagents = session.fan_out(thread, &mut self.dice);
+        self.outcome.fan_outs += u64::from(!subagents.is_empty());
+        for subagent in subagents {
             self.schedule(SECOND, Event::Asks { session: number, thread: subagent });
         }
         self.go_on(number, thread, 0);

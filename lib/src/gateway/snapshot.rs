@@ -15,6 +15,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::{
     access::{ApiKey, KeyHash, PresentedKey},
     error::{Error, Kind, Result},
+    id::AccountId,
     ledger::PriceTable,
     pool::{Account, Policy},
     protocol::Provider,
@@ -67,6 +68,11 @@ impl Snapshot {
     /// How a pool routes the requests of a provider.
     pub(crate) fn policy(&self, pool: &str, provider: Provider) -> &Policy {
         self.policies.get(&(pool.to_owned(), provider)).unwrap_or(&self.default_policy)
+    }
+
+    /// The upstream's name for whom an account bills, where it is known.
+    pub(crate) fn organization(&self, account: &AccountId) -> Option<String> {
+        self.accounts.iter().find(|known| known.id == *account)?.organization.clone()
     }
 
     /// The issued key for what a caller presented.

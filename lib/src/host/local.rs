@@ -7,18 +7,16 @@ mod packing;
 use std::{
     future::Future,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use http::Method;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use files::Files;
 use packing::{packed, takes_gzip};
@@ -48,6 +46,14 @@ pub struct Server {
     background: TaskTracker,
 }
 
+/// The connections of a server.
+#[derive(Default)]
+struct Connections {
+    open: TaskTracker,
+    /// Ends each of them after the answer that it is giving.
+    closing: CancellationToken,
+}
+
 impl Server {
     /// A server that shows the dashboard's files where no router answers. Where it listens is up to the caller.
     pub fn new(door: Door, local: Local) -> Self {
@@ -57,7 +63,7 @@ impl Server {
 
     /// Serves until `shutdown`, then lets streams end and their rows be written, and returns.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let connections = GracefulShutdown::new();
+        let connections = Connections::default();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let (stream, peer) = tokio::select! {
@@ -75,12 +81,14 @@ impl Server {
             self.connect(stream, peer, &connections);
         }
         drop(listener);
-        connections.shutdown().await;
+        connections.closing.cancel();
+        connections.open.close();
+        connections.open.wait().await;
         self.background.close();
         self.background.wait().await;
     }
 
-    fn connect(&self, stream: TcpStream, peer: SocketAddr, connections: &GracefulShutdown) {
+    fn connect(&self, stream: TcpStream, peer: SocketAddr, connections: &Connections) {
         // Events go out as they come; without this the kernel may keep small ones back.
         let _best_effort = stream.set_nodelay(true);
         let server = self.clone();
@@ -88,16 +96,31 @@ impl Server {
             let server = server.clone();
             async move { Ok::<_, std::convert::Infallible>(server.answer(peer.ip(), request).await) }
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_headers(MOST_HEADERS)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a connection ended early");
+        let closing = connections.closing.clone();
+        connections.open.spawn(async move {
+            let ended = tokio::select! {
+                ended = &mut connection => Some(ended),
+                () = closing.cancelled() => None,
+            };
+            let ended = match ended {
+                Some(ended) => ended,
+                None => {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    (&mut connection).await
+                }
+            };
+            let Err(error) = ended else { return };
+            tracing::debug!(%peer, %error, "a connection ended early");
+            // The answer broke off, and nothing in its protocol can say so. A reset does, where a mere end would be taken for
+            // the answer's by some, and by Gemini CLI for a fault that is not worth another try.
+            if error.is_user() {
+                let _best_effort = connection.into_parts().io.into_inner().set_zero_linger();
             }
         });
     }

@@ -71,6 +71,9 @@ pub struct Health {
     pub tester: Option<RequestId>,
     /// Failures in a row.
     pub failures: u32,
+    /// Answers in a row that broke off after their beginning had been shown. A beginning ends the row of failures; only a
+    /// whole answer ends this one.
+    pub breaks: u32,
 }
 
 /// What went wrong in an attempt.
@@ -88,7 +91,7 @@ pub struct Fault<'a> {
 impl Health {
     /// Nothing wrong.
     pub fn ready() -> Self {
-        Self { last: State::Ready, reason: None, until: None, probe_at: None, tester: None, failures: 0 }
+        Self { last: State::Ready, reason: None, until: None, probe_at: None, tester: None, failures: 0, breaks: 0 }
     }
 
     /// The state by `now`: a time that has passed has cured it.
@@ -135,7 +138,7 @@ impl Health {
             }
             Penalty::Exhausted { until } => put(State::Exhausted, Some(until.unwrap_or(now + EXHAUSTED_FOR))),
             Penalty::NeedsAuth => put(State::NeedsAuth, None),
-            Penalty::Overloaded | Penalty::Unreachable => self.failed(fault, rules, now),
+            Penalty::Overloaded | Penalty::Unreachable | Penalty::BrokeOff => self.failed(fault, rules, now),
         })
     }
 
@@ -148,30 +151,42 @@ impl Health {
                 self.changes_at().is_some_and(|ends| ends < *until)
             }
             Penalty::Exhausted { until: None } => self.last == State::Cooling,
-            Penalty::RateLimited { until: None, .. } | Penalty::Overloaded | Penalty::Unreachable => false,
+            Penalty::RateLimited { until: None, .. }
+            | Penalty::Overloaded
+            | Penalty::Unreachable
+            | Penalty::BrokeOff => false,
         }
     }
 
-    /// The upstream failed, or was not there: a few times are forgiven. Then the account sits out, and serves again when a
-    /// test succeeds.
+    /// The upstream failed, was not there, or broke off its answer: a few times are forgiven. Then the account sits out, and
+    /// serves again when a test succeeds.
     fn failed(&self, fault: &Fault<'_>, rules: &Cooldown, now: Timestamp) -> Self {
-        let failures = self.failures.saturating_add(1);
+        let (failures, breaks) = self.counted(fault.penalty);
+        let times = if *fault.penalty == Penalty::BrokeOff { breaks } else { failures };
         match (self.state(now), self.until) {
-            (State::Ready, _) if failures < rules.failure_threshold => self.put(State::Ready, None, fault, now),
+            (State::Ready, _) if times < rules.failure_threshold => self.put(State::Ready, None, fault, now),
             (State::Ready, _) | (State::Cooling, None) => {
-                let steps = failures.saturating_sub(rules.failure_threshold);
+                let steps = times.saturating_sub(rules.failure_threshold);
                 let probe_at = Some(doubled(rules.overloaded_seconds, steps, now));
                 Self { probe_at, ..self.put(State::Cooling, None, fault, now) }
             }
             // A test that failed for a lesser reason leaves a graver one standing.
-            _ => Self { probe_at: probe_before(self.until, now), tester: None, failures, ..self.clone() },
+            _ => Self { probe_at: probe_before(self.until, now), tester: None, failures, breaks, ..self.clone() },
         }
     }
 
     fn put(&self, last: State, until: Option<Timestamp>, fault: &Fault<'_>, now: Timestamp) -> Self {
-        let failures = self.failures.saturating_add(1);
+        let (failures, breaks) = self.counted(fault.penalty);
         let reason = Some(fault.reason.to_owned());
-        Self { last, reason, until, probe_at: probe_before(until, now), tester: None, failures }
+        Self { last, reason, until, probe_at: probe_before(until, now), tester: None, failures, breaks }
+    }
+
+    /// Failures and breaks in a row, with this one.
+    fn counted(&self, penalty: &Penalty) -> (u32, u32) {
+        match penalty {
+            Penalty::BrokeOff => (self.failures, self.breaks.saturating_add(1)),
+            _ => (self.failures.saturating_add(1), self.breaks),
+        }
     }
 }
 
@@ -235,6 +250,18 @@ mod tests {
             check(3, &penalty, (State::Cooling, Some(1_030)));
             check(u32::MAX - 1, &penalty, (State::Cooling, Some(1_900)));
         }
+    }
+
+    #[test]
+    fn answers_that_break_off_have_a_count_of_their_own_and_cost_what_failures_cost() {
+        let mut health = Health { failures: 2, ..Health::ready() };
+        for (now, waits_until) in [(1_000, None), (1_001, None), (1_002, Some(1_017)), (2_000, Some(2_030))] {
+            health = health_after(&health, &Penalty::BrokeOff, health.last != State::Ready, now);
+            assert_eq!((health.until, health.probe_at), (None, waits_until.map(at)), "{health:?}");
+        }
+        assert_eq!((health.failures, health.breaks, health.last), (2, 4, State::Cooling));
+        assert_eq!(after(&health, &Penalty::BrokeOff, false, 2_001), None, "what had begun before breaks together");
+        assert_eq!(health_after(&health, &Penalty::NeedsAuth, true, 2_001).breaks, 4);
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Account {
 
     /// The reported limits that a request for a model of this family falls under.
     pub fn limits_of<'a>(&'a self, family: &'a str) -> impl Iterator<Item = &'a ReportedLimit> {
-        self.reported_limits.iter().filter(move |limit| limit.family.as_deref().is_none_or(|of| of == family))
+        self.reported_limits.iter().filter(move |limit| limit.covers(family))
     }
 
     /// What this account calls the model.
@@ -164,7 +164,7 @@ impl Account {
         let mut told = self.settings();
         told["health"] = json!({
             "state": self.health.last.as_str(), "reason": self.health.reason, "until": self.health.until,
-            "failures": self.health.failures,
+            "failures": self.health.failures, "breaks": self.health.breaks,
         });
         told["cooling_families"] =
             self.cooling_families.iter().map(|(family, it)| (family.clone(), json!(it.until))).collect();

@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// When `retry-after-ms` or `retry-after` (seconds, also with a fraction, or an HTTP date) says to come back.
-pub(super) fn retry_at(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn retry_at(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let seconds = |text: &str| text.parse::<f64>().ok();
     if let Some(millis) = text("retry-after-ms").and_then(seconds) {

@@ -48,6 +48,7 @@ pub use call::Call;
 pub use demand::{Demand, Family};
 pub(crate) use gemini::code_assist;
 pub use headers::{presented_keys, strip_key, to_caller, to_upstream};
+pub(crate) use limits::retry_at;
 pub use own_login::{IsOurs, to_owner};
 pub(crate) use reason::reason;
 pub use reported::ReportedLimit;
@@ -232,6 +233,8 @@ pub enum Penalty {
     NeedsAuth,
     /// No answer at all: connect, TLS, reset or timeout before the first byte.
     Unreachable,
+    /// An answer that was not whole: the upstream went away after its beginning had been shown.
+    BrokeOff,
 }
 
 /// How far a limit reaches.

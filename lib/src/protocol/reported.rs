@@ -11,7 +11,7 @@ use super::{Provider, anthropic};
 pub struct ReportedLimit {
     /// The upstream's name for it: `5h`, `7d`, `requests`, `input_tokens` …
     pub name: String,
-    /// The model family that it is of; `None`: of the whole account.
+    /// The model family that it is of, all of its versions where none is named; `None`: of the whole account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
     /// The whole of it, where it is a count.
@@ -32,6 +32,12 @@ pub struct ReportedLimit {
 }
 
 impl ReportedLimit {
+    /// Whether requests for models of this family fall under it.
+    pub fn covers(&self, family: &str) -> bool {
+        let all_versions = || family.trim_end_matches(|c: char| c == '-' || c.is_ascii_digit());
+        self.family.as_deref().is_none_or(|of| of == family || of == all_versions())
+    }
+
     /// Whether nothing is left of it by `now`, or the upstream says as much.
     pub fn is_spent(&self, now: Timestamp) -> bool {
         let is_over = self.resets_at.is_some_and(|reset| reset <= now);
@@ -57,10 +63,11 @@ impl ReportedLimit {
 }
 
 impl Provider {
-    /// What an answer's headers say of the account's limits; empty when they say nothing. Gemini never does.
-    pub fn reported_limits(self, headers: &HeaderMap) -> Vec<ReportedLimit> {
+    /// What the headers of an answer by this model say of the account's limits; empty when they say nothing. Gemini never
+    /// does.
+    pub fn reported_limits(self, headers: &HeaderMap, model: Option<&str>) -> Vec<ReportedLimit> {
         match self {
-            Self::Anthropic => anthropic::reported_limits(headers),
+            Self::Anthropic => anthropic::reported_limits(headers, model),
             Self::Gemini => Vec::new(),
         }
     }
@@ -87,6 +94,23 @@ mod tests {
             utilization,
             resets_at: Timestamp::from_second(resets_at).ok(),
             status: None,
+        }
+    }
+
+    #[test]
+    fn a_limit_of_a_family_covers_that_family_and_without_a_version_all_of_its_versions() {
+        for (of, family, expect) in [
+            (None, "opus-5", true),
+            (Some("fable"), "fable-5", true),
+            (Some("fable"), "fable-6-1", true),
+            (Some("fable"), "opus-5", false),
+            (Some("opus-5"), "opus-5", true),
+            (Some("opus-5"), "opus-4", false),
+            (Some("gemini-2.5-flash"), "gemini-2.5-flash-lite", false),
+            (Some("gemini-2.5-pro"), "gemini-2.5-pro", true),
+        ] {
+            let limit = ReportedLimit { family: of.map(str::to_owned), ..limit(Some(1.0), None, 200) };
+            assert_eq!(limit.covers(family), expect, "{of:?} {family}");
         }
     }
 

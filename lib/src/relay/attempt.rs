@@ -23,7 +23,8 @@ use crate::{
     gateway::Context,
     id::AccountId,
     pool::{Account, renewed},
-    protocol::{Api, Operation, Penalty, Verdict, strip_key, to_upstream},
+    protocol::{Api, Family, Operation, Penalty, Verdict, strip_key, to_upstream},
+    store::Report,
     upstream::{Outgoing, address, cause},
 };
 
@@ -60,7 +61,7 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             return Outcome::Elsewhere { penalty: Some(Penalty::Unreachable), held: None };
         }
     };
-    learn(cx, account, &held);
+    learn(cx, arrival, account, &held);
     if verdict != Verdict::Deliver
         && let Ok(credential) = cx.gateway.unseal(account)
     {
@@ -71,6 +72,9 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
             open.attempted(&account.id, "delivered", Some(&held), began.elapsed());
             if verdict == Verdict::Deliver {
                 recover(cx, account, arrival);
+                if account.health.breaks > 0 {
+                    open.may_mend();
+                }
             }
             Outcome::Committed(held)
         }
@@ -135,10 +139,10 @@ pub(super) fn unreached(account: &AccountId, unanswered: &Unanswered, open: &Ope
 }
 
 /// Keeps what an answer says of the account's limits, where it says something new.
-fn learn(cx: &Context, account: &Account, held: &Held) {
-    let limits = account.provider.reported_limits(&held.headers);
+fn learn(cx: &Context, arrival: &Arrival, account: &Account, held: &Held) {
+    let limits = account.provider.reported_limits(&held.headers, arrival.demand.model.as_deref());
     let organization = account.provider.organization(&held.headers);
-    let nothing_new = limits.is_empty() || limits == account.reported_limits;
+    let nothing_new = limits.iter().all(|limit| account.reported_limits.contains(limit));
     let same_organization = organization.is_none() || organization == account.organization;
     if nothing_new && same_organization {
         return;
@@ -149,9 +153,11 @@ fn learn(cx: &Context, account: &Account, held: &Held) {
     if !is_news && !cx.gateway.may_report(&account.id) {
         return;
     }
-    let (gateway, id) = (Arc::clone(&cx.gateway), account.id.clone());
+    let (gateway, id, family) = (Arc::clone(&cx.gateway), account.id.clone(), arrival.demand.family());
     cx.background.spawn(async move {
-        if let Err(error) = gateway.store.report(&id, &limits, &renewed, organization.as_deref()).await {
+        let (organization, family) = (organization.as_deref(), family.as_ref().map(Family::as_str));
+        let report = Report { limits: &limits, renewed: &renewed, organization, family };
+        if let Err(error) = gateway.store.report(&id, &report).await {
             tracing::warn!(account = %id, %error, "an account's reported limits could not be kept");
         }
     });
@@ -216,6 +222,7 @@ impl Penalty {
             Self::Exhausted { .. } => "exhausted",
             Self::NeedsAuth => "needs_auth",
             Self::Unreachable => "unreachable",
+            Self::BrokeOff => "broke_off",
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::{
     Arrival, minutes,
     open::{self, Open},
+    unheard,
 };
 use crate::{
     clock,
@@ -110,16 +111,19 @@ async fn claim_to_the_end(
     claim: Claim,
 ) -> Result<Result<Granted, Refused>> {
     let (gateway, open, snapshot) = (Arc::clone(&cx.gateway), open.clone(), Arc::clone(&arrival.snapshot));
-    let key = Arc::clone(&arrival.key);
+    let (key, background) = (Arc::clone(&arrival.key), cx.background.clone());
     let claiming = tokio::spawn(async move {
+        let request = claim.request.clone();
         let outcome = match &gateway.windows {
-            None => gateway.store.claim(claim).await?,
-            Some(windows) => minutes::claim((windows, &gateway.store), &key, &snapshot, &open, claim).await?,
+            None => gateway.store.claim(claim).await,
+            Some(windows) => minutes::claim((windows, &gateway.store), &key, &snapshot, &open, claim).await,
         };
-        if let Ok(granted) = &outcome {
-            open.granted(granted, snapshot);
+        match &outcome {
+            Ok(Ok(granted)) => open.granted(granted, snapshot),
+            Err(_) if open.is_unclaimed() => background.spawn(unheard::let_go(gateway, request)),
+            _ => {}
         }
-        Ok(outcome)
+        outcome
     });
     claiming.await.map_err(Error::internal)?
 }

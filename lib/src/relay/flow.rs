@@ -22,8 +22,9 @@ use crate::{
 
 /// A client is never left in silence longer than this, where its protocol has a word for "still here".
 const PING_EVERY: Duration = Duration::from_secs(15);
-/// Time for what was sent to leave the process before a connection is broken off.
-const BREAK_AFTER: Duration = Duration::from_millis(20);
+/// Time for what was sent to be read before the connection is reset: a reset that comes before a client has read all may look
+/// like a mere end to it, after which Gemini CLI does not try again (seen at 20 ms with a busy client).
+const BREAK_AFTER: Duration = Duration::from_millis(500);
 
 /// The body of a relayed answer.
 pub(super) struct Flow {
@@ -156,6 +157,9 @@ impl Flow {
     /// connection; never by a clean end. Gives the words.
     fn cut(&mut self, reason: String) -> Option<Bytes> {
         self.rest = None;
+        if reason != OUT_OF_TIME {
+            self.open.broke_off();
+        }
         let Some(events) = &self.events else {
             self.state = State::Breaking(Box::pin(sleep(BREAK_AFTER)));
             self.open.failed(reason);

@@ -20,6 +20,7 @@ mod settle;
 mod source;
 mod things;
 mod trace;
+mod unheard;
 mod upkeep;
 mod watch;
 mod webhooks;
@@ -242,7 +243,7 @@ impl Telling {
             (None, _) => Weight::NoAnswer,
             (Some(_), Some(Penalty::NeedsAuth | Penalty::Exhausted { .. })) => Weight::AccountsOwn,
             (Some(_), None) => Weight::Unsuited,
-            (Some(_), Some(Penalty::Overloaded | Penalty::Unreachable)) => Weight::Overloaded,
+            (Some(_), Some(Penalty::Overloaded | Penalty::Unreachable | Penalty::BrokeOff)) => Weight::Overloaded,
             (Some(_), Some(Penalty::RateLimited { .. })) => Weight::Limited,
         };
         match before {
@@ -262,7 +263,7 @@ impl Penalty {
     fn proves_nothing_was_done(&self) -> bool {
         match self {
             Self::RateLimited { .. } | Self::Exhausted { .. } | Self::NeedsAuth => true,
-            Self::Overloaded | Self::Unreachable => false,
+            Self::Overloaded | Self::Unreachable | Self::BrokeOff => false,
         }
     }
 }

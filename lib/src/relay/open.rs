@@ -18,7 +18,7 @@ use super::{
     Arrival,
     hold::{Held, Told},
     minutes::Counts,
-    settle::{Closed, settle},
+    settle::{Closed, Finish, settle},
     trace::Trace,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(super) use row::draft;
-use row::{blank, price, unsaid, upstream_request_id};
+use row::{blank, price, provider, unsaid, upstream_request_id};
 
 /// A request between its claim and its last byte. A clone is the same request; when the last one is gone, it has ended.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ struct Entry {
     unsaid: Option<Usage>,
     /// Whether a claim was granted: only then is there a row.
     granted: bool,
+    /// The organization of the account that its conversation was on, where it has moved.
+    left: Option<String>,
     /// What it counts on in Redis.
     counts: Option<Counts>,
     /// From the arrival to the first claim that was granted.
@@ -53,6 +55,8 @@ struct Entry {
     unanswered: Option<usize>,
     /// The status is final; until then a drop means that the caller hung up.
     ended: bool,
+    /// What its end will tell of the account that serves it.
+    finish: Finish,
     meter: Option<Box<dyn Meter>>,
     /// The service tier that the answer's headers name.
     tier: Option<Tier>,
@@ -78,11 +82,13 @@ impl Open {
             began: arrival.began,
             unsaid: unsaid(arrival),
             granted: false,
+            left: None,
             counts: None,
             admitted: None,
             at_work: None,
             unanswered: None,
             ended: false,
+            finish: Finish::Usual,
             meter: None,
             tier: None,
             snapshot: Arc::clone(&arrival.snapshot),
@@ -102,6 +108,10 @@ impl Open {
     /// An account is taken.
     pub(super) fn granted(&self, granted: &Granted, snapshot: Arc<Snapshot>) {
         let mut entry = self.entry();
+        if let Some(left) = &granted.left {
+            // A request that goes on to a third account still comes from the first.
+            entry.left = entry.left.take().or_else(|| snapshot.organization(left));
+        }
         entry.snapshot = snapshot;
         entry.granted = true;
         entry.trace.claimed();
@@ -109,6 +119,11 @@ impl Open {
         entry.admitted.get_or_insert(admitted);
         entry.record.account_id = granted.account.clone();
         entry.record.affinity.clone_from(&granted.affinity);
+    }
+
+    /// Whether no claim of it was ever granted.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        !self.entry().granted
     }
 
     /// It fetches the results of this batch, which has a row of its own.
@@ -177,6 +192,7 @@ impl Open {
         let mut entry = self.entry();
         entry.record.http_status = Some(status.as_u16());
         entry.record.upstream_request_id = upstream_request_id(headers);
+        entry.crosses(headers);
         // Gemini names the tier here; its answer's body may not.
         entry.tier = headers.get("x-gemini-service-tier").and_then(|tier| Some(Tier::read(tier.to_str().ok()?)));
         entry.meter = Some(meter);
@@ -214,6 +230,26 @@ impl Open {
         self.entry().end(Status::Failed, Some(reason.into()));
     }
 
+    /// The upstream went away in the middle of the answer that the caller is shown: its account pays.
+    pub(super) fn broke_off(&self) {
+        let entry = &mut *self.entry();
+        if !entry.ended {
+            let policy = entry.snapshot.policy(&entry.record.pool, provider(&entry.record));
+            entry.finish = Finish::BrokeOff(policy.cooldown.clone());
+        }
+    }
+
+    /// Whether its end so far costs the account.
+    #[cfg(test)]
+    pub(super) fn costs_its_account(&self) -> bool {
+        matches!(self.entry().finish, Finish::BrokeOff(_))
+    }
+
+    /// Answers of the account broke off before this one: if it is whole, that is over.
+    pub(super) fn may_mend(&self) {
+        self.entry().finish = Finish::AfterBreaks;
+    }
+
     /// The caller has got everything.
     pub(super) fn completed(&self) {
         self.entry().end(Status::Completed, None);
@@ -237,6 +273,16 @@ impl Entry {
             self.record.status = status;
             self.record.error = error;
         }
+    }
+
+    /// Where the conversation has moved: whether the account that answers is of another organization than the one it left,
+    /// which cannot read its caches, nor what the model thought.
+    fn crosses(&mut self, headers: &HeaderMap) {
+        let record = &mut self.record;
+        let moved = record.affinity.as_deref() == Some("moved");
+        let Some(left) = self.left.as_ref().filter(|_| moved) else { return };
+        let here = provider(record).organization(headers).or_else(|| self.snapshot.organization(&record.account_id));
+        record.crossed = here.map(|here| here != *left);
     }
 
     /// What the last attempt used and cost.
@@ -282,7 +328,8 @@ impl Entry {
         let batch = batch_used.and_then(|(usage, model)| self.batch_row(&usage, model));
         let spans = self.trace.spans(&self.record, &self.snapshot);
         let (trace, counts) = (self.trace.id(), self.counts.take());
-        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts, trace, spans }
+        let finish = std::mem::replace(&mut self.finish, Finish::Usual);
+        Closed { row: self.record.clone(), batch: batch.map(Box::new), counts, finish, trace, spans }
     }
 
     /// The row of a batch. Writing it again changes nothing, so however often the results are fetched, they count once.

@@ -9,6 +9,7 @@ use crate::{
     gateway::Context,
     pool::{Account, renewed},
     protocol::code_assist::quota,
+    store::Report,
     upstream::code_assist::call,
 };
 
@@ -26,5 +27,6 @@ pub(super) async fn ask(cx: &Context, account: &Account) -> Result<()> {
         return Ok(());
     }
     let renewed = renewed(&account.reported_limits, &limits, clock::now());
-    cx.gateway.store.report(&account.id, &limits, &renewed, None).await
+    let report = Report { limits: &limits, renewed: &renewed, organization: None, family: None };
+    cx.gateway.store.report(&account.id, &report).await
 }

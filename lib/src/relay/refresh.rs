@@ -45,8 +45,9 @@ const TURN: Duration = Duration::from_secs(30);
 /// So long is another instance's turn waited for.
 const PATIENCE: Duration = Duration::from_secs(8);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// After a failure the endpoint is left alone for this.
+/// After a failure the endpoint is left alone for this, or for as long as it asks, within bounds.
 const REST: Duration = Duration::from_secs(10);
+const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 /// Tries to store a new pair.
 const STORE_TRIES: u32 = 7;
 
@@ -245,9 +246,12 @@ impl<'a> Renewal<'a> {
             Err(Denied::Settings(reason)) if ends_within(known, Duration::ZERO, clock::now()) => {
                 self.give_up(format!("the access token has ended and cannot be renewed: {reason}"), interrupted).await
             }
-            Err(Denied::Settings(reason)) => self.rest(Remedy::Settings, reason, interrupted).await,
-            Err(Denied::Later(reason)) => self.rest(Remedy::Patience, reason, interrupted).await,
-            Err(Denied::Unanswered(reason)) => self.rest(Remedy::Patience, reason, true).await,
+            Err(Denied::Settings(reason)) => self.rest(Remedy::Settings, reason, interrupted, REST).await,
+            Err(Denied::Later { reason, at }) => {
+                let asked = at.and_then(|at| Duration::try_from(at - clock::now()).ok()).unwrap_or(REST);
+                self.rest(Remedy::Patience, reason, interrupted, asked.clamp(REST, LONGEST_REST)).await
+            }
+            Err(Denied::Unanswered(reason)) => self.rest(Remedy::Patience, reason, true, REST).await,
         }
     }
 
@@ -287,9 +291,9 @@ impl<'a> Renewal<'a> {
         Err(Unable { remedy: Remedy::Login, reason })
     }
 
-    async fn rest(&self, remedy: Remedy, reason: String, unanswered: bool) -> Renewed {
+    async fn rest(&self, remedy: Remedy, reason: String, unanswered: bool, rest: Duration) -> Renewed {
         let reason = format!("the login could not be renewed: {reason}");
-        self.fail(&Failure { reason: &reason, remedy, unanswered, rest: REST }).await?;
+        self.fail(&Failure { reason: &reason, remedy, unanswered, rest }).await?;
         Err(Unable { remedy, reason })
     }
 

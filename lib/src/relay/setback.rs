@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Arrival, open::Open, webhooks};
+use super::{Arrival, open::Open, settle::Finish, webhooks};
 use crate::{
     clock,
     error::{Error, Kind, Result},
-    gateway::Context,
+    gateway::{Context, Gateway},
     id::RequestId,
     pool::{Account, Cooldown, FamilyCooldown, Fault, State},
     protocol::{Penalty, Scope},
-    store::Store,
+    store::{Record, Status, Store},
 };
 
 /// Others may change an account's health at the same moment; so often it is looked at again.
@@ -95,6 +95,37 @@ pub(super) async fn keep(store: &Store, failure: &Failure<'_>, rules: &Cooldown)
         }
     }
     Err(Error::internal("the account's health changes all the time"))
+}
+
+/// Keeps what the end of an answer tells of its account.
+pub(super) async fn finished(gateway: &Gateway, row: &Record, finish: Finish) {
+    let id = &row.account_id;
+    let kept = match finish {
+        Finish::BrokeOff(rules) => {
+            let reason = row.error.as_deref().unwrap_or_default();
+            tracing::warn!(request = %row.id, account = %id, reason, "an answer broke off");
+            gateway.breaking.add(id);
+            broke_off(&gateway.store, row, reason, &rules).await
+        }
+        // What is free proves only that the upstream is there.
+        _ if row.status != Status::Completed || row.operation.is_free() => return,
+        Finish::AfterBreaks => gateway.store.mend(id, &row.id).await,
+        Finish::Usual if gateway.breaking.take(id) => gateway.store.mend(id, &row.id).await,
+        Finish::Usual => return,
+    };
+    if let Err(error) = kept {
+        tracing::error!(account = %id, %error, "what an answer's end tells of its account could not be kept");
+    }
+}
+
+async fn broke_off(store: &Store, row: &Record, reason: &str, rules: &Cooldown) -> Result<()> {
+    let account = match store.account(&row.account_id).await {
+        // Removed since; or the caller's own login served, and there was none.
+        Err(gone) if gone.kind == Kind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let penalty = &Penalty::BrokeOff;
+    keep(store, &Failure { account: &account, family: "", penalty, reason, request: Some(&row.id) }, rules).await
 }
 
 /// An account has served this request; where it, or the model family, had failed before, that is over. What is free proves

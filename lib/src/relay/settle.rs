@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::{sync::oneshot, time::sleep};
 
-use super::minutes::Counts;
-use crate::{gateway::Gateway, id::RequestId, protocol::TraceId, store::Record};
+use super::{minutes::Counts, setback};
+use crate::{gateway::Gateway, id::RequestId, pool::Cooldown, protocol::TraceId, store::Record};
 
 /// A lease lives 45 seconds; it is renewed well before.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
@@ -19,10 +19,21 @@ pub(super) struct Closed {
     pub(super) batch: Option<Box<Record>>,
     /// What the request counts on in Redis.
     pub(super) counts: Option<Counts>,
+    pub(super) finish: Finish,
     /// The trace that it is part of.
     pub(super) trace: Option<TraceId>,
     /// What a collector is told; `None`: nobody wants it.
     pub(super) spans: Option<Vec<Value>>,
+}
+
+/// What the end of an answer tells of the account that gave it.
+pub(super) enum Finish {
+    /// Nothing that its beginning had not told.
+    Usual,
+    /// Answers of the account broke off before; a whole one ends that.
+    AfterBreaks,
+    /// The upstream went away in the middle of it. The rules say when that is too often.
+    BrokeOff(Cooldown),
 }
 
 /// Keeps the lease while the request is open, then writes its row.
@@ -38,8 +49,10 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
         }
     };
     // Nothing was claimed.
-    let Ok(Closed { row, batch, counts, trace, spans }) = closed else { return };
+    let Ok(Closed { row, batch, counts, finish, trace, spans }) = closed else { return };
     log(&row, trace);
+    // While the request still has its lease: an account that it tests is tested by nobody else before.
+    setback::finished(&gateway, &row, finish).await;
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
     for record in batch.as_deref().into_iter().chain([&row]) {
         write(&gateway, record).await;

@@ -16,12 +16,15 @@ use crate::{
     relay::{Arrival, Login, Place, Trace, relay},
 };
 
+/// Where clients warm their connection with a HEAD request, without a key; any answer will do.
+const PROBED: [&str; 2] = ["/", "/api/hello"];
+
 pub(super) async fn answer(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
     let Visit { id, from, background } = visit;
-    if request.method() == Method::HEAD {
+    let uri = request.uri();
+    if request.method() == Method::HEAD && PROBED.contains(&uri.path()) {
         return probed(&id);
     }
-    let uri = request.uri();
     let protocol = Protocol::of(uri.path(), uri.query(), request.headers());
     let form = form(protocol, &request);
     let refused = |error: &Error| {
@@ -143,7 +146,6 @@ fn form(protocol: Protocol, request: &Request) -> Form {
     }
 }
 
-/// Clients warm their connection with a HEAD request, without a key; any answer will do.
 fn probed(id: &RequestId) -> Response {
     let mut response = Response::new(full(""));
     let headers = response.headers_mut();

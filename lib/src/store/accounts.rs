@@ -7,7 +7,7 @@ use tokio_postgres::{
     types::{Json, Type},
 };
 
-use super::{Change, Store, Transaction, audit};
+use super::{Change, Store, Transaction, audit, health::count};
 use crate::{
     error::{Error, Kind, Result},
     id::{AccountId, RequestId},
@@ -19,7 +19,7 @@ const COLUMNS: &str = "
     id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, max_in_flight,
     models, model_map, note, paused, health, health_reason, health_until, failures, last_error, last_checked_at,
     created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, organization, reported_limits,
-    credential_expires_at, credential_version, entitled,
+    credential_expires_at, credential_version, entitled, breaks,
     (select l.request_id from leases l where l.request_id = accounts.tester and l.expires_at > now()) as tester,
     (select count(*) from leases l where l.account_id = accounts.id and l.expires_at > now()) as in_flight,
     (select jsonb_object_agg(f.family, jsonb_build_object(
@@ -48,9 +48,9 @@ impl Store {
             insert into accounts (
                 id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight,
                 max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, created_at,
-                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled
+                requests_per_minute, tokens_per_minute, use_paid_overage, probe_at, credential_expires_at, entitled, breaks
             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-                $24, $25, $26)
+                $24, $25, $26, $27)
         ").await?;
         let change =
             Change { actor, action: "account.create", subject: new.id.as_str(), before: None, after: Some(new.told()) };
@@ -82,7 +82,7 @@ impl Store {
                 credential_hint = $8, priority = $9, weight = $10, max_in_flight = $11, models = $12, model_map = $13,
                 note = $14, paused = $15, health = $16, health_reason = $17, health_until = $18, failures = $19,
                 created_at = $20, requests_per_minute = $21, tokens_per_minute = $22, use_paid_overage = $23, probe_at = $24,
-                credential_expires_at = $25, entitled = $26, updated_at = now()
+                credential_expires_at = $25, entitled = $26, breaks = $27, updated_at = now()
             where id = $1
         ",
         )
@@ -111,61 +111,6 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Puts an account that is of the health `before` into another, because of an error. False: it is of another by now.
-    pub async fn change_health(&self, id: &AccountId, before: &Health, after: &Health, error: &str) -> Result<bool> {
-        let sql = "
-            update accounts
-            set health = $2, health_reason = $3, health_until = $4, probe_at = $5, failures = $6, last_error = $7, tester = null
-            where id = $1 and health = $8 and failures = $9
-              and health_until is not distinct from $10 and probe_at is not distinct from $11
-            returning id";
-        let failures = |health: &Health| i32::try_from(health.failures).unwrap_or(i32::MAX);
-        let of = [
-            (&id.as_str() as _, Type::TEXT),
-            (&after.last.as_str() as _, Type::TEXT),
-            (&after.reason as _, Type::TEXT),
-            (&after.until as _, Type::TIMESTAMPTZ),
-            (&after.probe_at as _, Type::TIMESTAMPTZ),
-            (&failures(after) as _, Type::INT4),
-            (&error as _, Type::TEXT),
-            (&before.last.as_str() as _, Type::TEXT),
-            (&failures(before) as _, Type::INT4),
-            (&before.until as _, Type::TIMESTAMPTZ),
-            (&before.probe_at as _, Type::TIMESTAMPTZ),
-        ];
-        Ok(!self.rows(sql, &of).await?.is_empty())
-    }
-
-    /// One model family of an account, of which `before` is known, sits out. False: something else is known by now.
-    pub async fn cool_family(
-        &self,
-        (id, family): (&AccountId, &str),
-        before: Option<&FamilyCooldown>,
-        after: &FamilyCooldown,
-        error: &str,
-    ) -> Result<bool> {
-        let sql = "
-            insert into family_cooldowns as known (account_id, family, until, probe_at, failures, reason)
-            select id, $2, $3, $4, $5, $6 from accounts where id = $1
-            on conflict (account_id, family) do update
-            set until = excluded.until, probe_at = excluded.probe_at, failures = excluded.failures,
-                reason = excluded.reason, tester = null
-            where known.until = $7 and known.failures = $8
-            returning account_id";
-        let failures = |of: &FamilyCooldown| i32::try_from(of.failures).unwrap_or(i32::MAX);
-        let of = [
-            (&id.as_str() as _, Type::TEXT),
-            (&family as _, Type::TEXT),
-            (&after.until as _, Type::TIMESTAMPTZ),
-            (&after.probe_at as _, Type::TIMESTAMPTZ),
-            (&failures(after) as _, Type::INT4),
-            (&error as _, Type::TEXT),
-            (&before.map(|before| before.until) as _, Type::TIMESTAMPTZ),
-            (&before.map(failures) as _, Type::INT4),
-        ];
-        Ok(!self.rows(sql, &of).await?.is_empty())
-    }
-
     /// An account whose credential was refused, and that was not looked at for ten minutes; whoever gets it here is the one to check it.
     pub async fn due_check(&self) -> Result<Option<Account>> {
         let sql = "
@@ -184,39 +129,6 @@ impl Store {
             Some(row) => self.account(&AccountId::from(row.get::<_, String>(0))).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    /// An account that had failed has served this request, of this model family: nothing is wrong with either now. What is
-    /// out is freed only by the request that tests it: another began before.
-    pub async fn recover(&self, id: &AccountId, family: &str, request: &RequestId) -> Result<()> {
-        let sql = "
-            with freed as (
-                delete from family_cooldowns
-                where account_id = $1 and family = $3 and (until <= now() or tester = $2)
-            )
-            update accounts
-            set health = 'ready', health_reason = null, health_until = null, probe_at = null, failures = 0, tester = null
-            where id = $1 and (health = 'ready' or health_until <= now() or (tester = $2 and health <> 'needs_auth'))";
-        let of = [(&id.as_str() as _, Type::TEXT), (&request.as_str() as _, Type::TEXT), (&family as _, Type::TEXT)];
-        self.rows(sql, &of).await.map(drop)
-    }
-
-    /// A check went well, which proves that the upstream is there and the credential good; of limits and credit it proves
-    /// nothing.
-    pub async fn note_good_check(&self, id: &AccountId) -> Result<()> {
-        let sql = "
-            with cured as (
-                select id, health = 'needs_auth' or (health = 'cooling' and health_until is null) as yes
-                from accounts where id = $1 for update
-            )
-            update accounts a
-            set last_checked_at = now(),
-                health = case when yes then 'ready' else health end,
-                health_reason = case when yes then null else health_reason end,
-                probe_at = case when yes then null else probe_at end,
-                failures = case when yes then 0 else failures end
-            from cured where a.id = cured.id";
-        self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
     }
 }
 
@@ -261,7 +173,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.last.as_str(), Type::TEXT),
                 (&account.health.reason, Type::TEXT),
                 (&account.health.until, Type::TIMESTAMPTZ),
-                (&i32::try_from(account.health.failures).unwrap_or(i32::MAX), Type::INT4),
+                (&count(account.health.failures), Type::INT4),
                 (&account.created_at, Type::TIMESTAMPTZ),
                 (&account.requests_per_minute, Type::INT4),
                 (&account.tokens_per_minute, Type::INT4),
@@ -269,6 +181,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.probe_at, Type::TIMESTAMPTZ),
                 (&account.credential_expires_at, Type::TIMESTAMPTZ),
                 (&account.entitled, Type::BOOL),
+                (&count(account.health.breaks), Type::INT4),
             ],
         )
         .await
@@ -306,6 +219,7 @@ fn account(row: &Row) -> Result<Account> {
             probe_at: row.get("probe_at"),
             tester: row.get::<_, Option<String>>("tester").map(RequestId::from),
             failures: u32::try_from(row.get::<_, i32>("failures")).unwrap_or(0),
+            breaks: u32::try_from(row.get::<_, i32>("breaks")).unwrap_or(0),
         },
         cooling_families: row
             .get::<_, Option<Json<BTreeMap<String, FamilyCooldown>>>>("cooling_families")

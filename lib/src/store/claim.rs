@@ -118,6 +118,8 @@ pub struct Granted {
     pub account: AccountId,
     /// Whether the conversation is `new`, was `kept` on its account, or `moved`; `None` without affinity.
     pub affinity: Option<String>,
+    /// The account that a conversation was on which has moved.
+    pub left: Option<AccountId>,
 }
 
 /// Why a claim was not granted.
@@ -192,7 +194,7 @@ type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Se
 type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let sql = "select outcome, account_id, affinity, limited from claim($1)";
+    let sql = "select outcome, account_id, affinity, limited, left_account from claim($1)";
     let rows = lanes.rows(Lane::Hot, sql, &[(&Json(claims), Type::JSONB)]).await?;
     Ok(rows
         .iter()
@@ -200,6 +202,7 @@ async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
             "granted" => Ok(Granted {
                 account: AccountId::from(row.get::<_, String>("account_id")),
                 affinity: row.get("affinity"),
+                left: row.get::<_, Option<String>>("left_account").map(AccountId::from),
             }),
             "key_gone" => Err(Refused::KeyGone),
             "settings_changed" => Err(Refused::SettingsChanged),

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("rollups", include_str!("../../../migrations/0014_rollups.sql")),
     ("redis", include_str!("../../../migrations/0015_redis.sql")),
     ("families", include_str!("../../../migrations/0016_families.sql")),
+    ("breaks", include_str!("../../../migrations/0017_breaks.sql")),
     ("reported_history", include_str!("../../../migrations/0018_reported_history.sql")),
     ("webhooks", include_str!("../../../migrations/0019_webhooks.sql")),
 ];

@@ -6,6 +6,7 @@ mod claim;
 mod connect;
 mod examine;
 mod filter;
+mod health;
 mod keys;
 mod lanes;
 mod migrate;
@@ -21,6 +22,7 @@ mod sign_ins;
 mod standing;
 mod stats;
 mod things;
+mod unheard;
 mod usage;
 mod webhooks;
 
@@ -46,7 +48,7 @@ pub use migrate::{LATEST as LATEST_SCHEMA, migrate, migrate_aloud};
 pub(crate) use refreshes::{Failure, Remedy, Replacement, Turn, Version};
 pub use replay::{Replay, Replayed, Unsettled};
 pub(crate) use reports::POINT_SECONDS;
-pub use reports::{LimitHistory, LimitPoint};
+pub use reports::{LimitHistory, LimitPoint, Report};
 pub use requests::{Attempt, Cursor, Only, RequestRow};
 pub(crate) use requests::{TOKENS, usd};
 pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
@@ -65,6 +67,7 @@ pub struct Store {
     claims: Batch<Claim, claim::Outcome>,
     settlements: Batch<Record, ()>,
     renewals: Batch<crate::id::RequestId, ()>,
+    unheard: Batch<crate::id::RequestId, bool>,
 }
 
 impl Store {
@@ -78,6 +81,7 @@ impl Store {
             claims: Batch::new(1, claim::run(&lanes)),
             settlements: Batch::new(1, settle::run(&lanes)),
             renewals: Batch::new(1, claim::renew(&lanes)),
+            unheard: Batch::new(1, unheard::run(&lanes)),
             lanes,
         })
     }

@@ -31,20 +31,30 @@ pub struct LimitPoint {
     pub resets_at: Option<Timestamp>,
 }
 
+/// What an upstream says of an account beside its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The limits, as they now are.
+    pub limits: &'a [ReportedLimit],
+    /// Those that were spent, and are renewed before their time.
+    pub renewed: &'a [ReportedLimit],
+    /// Whom it bills; `None`: it does not say.
+    pub organization: Option<&'a str>,
+    /// The model family that the answer was for; `None`: it speaks of all.
+    pub family: Option<&'a str>,
+}
+
 impl Store {
-    /// Keeps what an upstream reported of an account's limits, unless it is nothing, and whom it bills. The long cooldowns of
-    /// model families that came from limits which were `renewed` before their time are over.
-    pub async fn report(
-        &self,
-        id: &AccountId,
-        limits: &[ReportedLimit],
-        renewed: &[ReportedLimit],
-        organization: Option<&str>,
-    ) -> Result<()> {
+    /// Keeps what an upstream reported of an account's limits, unless it is nothing, and whom it bills. What it once said of
+    /// another model family holds until its reset. The long cooldowns of families that came from limits which were `renewed`
+    /// before their time are over.
+    pub async fn report(&self, id: &AccountId, report: &Report<'_>) -> Result<()> {
         let sql = "
             with freed as (
                 delete from family_cooldowns
-                where account_id = $1 and probe_at is not null and (until = any($4) or family = any($5))
+                where account_id = $1 and probe_at is not null and (
+                    until = any($4) or family = any($5) or rtrim(family, '-0123456789') = any($5)
+                )
             ),
             kept as (
                 insert into reported_history as known (account_id, at, family, name, used, resets_at)
@@ -58,9 +68,19 @@ impl Store {
                 where excluded.used > known.used
             )
             update accounts
-            set reported_limits = case when $2 = '[]'::jsonb then reported_limits else $2 end, reported_at = now(),
-                organization = coalesce($3, organization)
+            set reported_at = now(), organization = coalesce($3, organization), reported_limits = case
+                    when $2 = '[]'::jsonb then reported_limits
+                    else $2 || (
+                        select coalesce(jsonb_agg(old), '[]') from jsonb_array_elements(reported_limits) old
+                        where (old->>'resets_at')::timestamptz > now()
+                          and old->>'family' <> all (array[$10, rtrim($10, '-0123456789')]) and not exists (
+                            select from jsonb_array_elements($2) new
+                            where new->>'name' = old->>'name' and new->>'family' = old->>'family'
+                        )
+                    )
+                end
             where id = $1";
+        let Report { limits, renewed, organization, family } = *report;
         let families: Vec<&str> = renewed.iter().filter_map(|limit| limit.family.as_deref()).collect();
         // A limit that does not name its family ends when the cooldown ends that came from it.
         let resets = renewed.iter().filter(|limit| limit.family.is_none()).filter_map(|limit| limit.resets_at);
@@ -78,6 +98,7 @@ impl Store {
             (&told.iter().map(|(limit, _)| limit.name.as_str()).collect::<Vec<_>>() as _, Type::TEXT_ARRAY),
             (&told.iter().map(|(_, used)| *used).collect::<Vec<_>>() as _, Type::FLOAT4_ARRAY),
             (&told.iter().map(|(limit, _)| limit.resets_at).collect::<Vec<_>>() as _, Type::TIMESTAMPTZ_ARRAY),
+            (&family as _, Type::TEXT),
         ];
         self.rows(sql, &of).await.map(drop)
     }

@@ -56,6 +56,9 @@ pub struct Record {
     pub client: Option<String>,
     /// Whether the session is `new`, was `kept` on its account, or `moved`.
     pub affinity: Option<String>,
+    /// Where it moved: whether to another organization; `None` where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crossed: Option<bool>,
     /// How it ended.
     pub status: Status,
     /// The status the caller saw; `None` when it saw none.

@@ -17,7 +17,7 @@ use super::{Outgoing, Upstream};
 use crate::{
     clock,
     config::OAuthClient,
-    protocol::Provider,
+    protocol::{Provider, retry_at},
     secret::{Secret, redacted},
 };
 
@@ -48,7 +48,12 @@ pub(crate) enum Denied {
     /// The endpoint does not take us for the application that the login was made with.
     Settings(String),
     /// Not now.
-    Later(String),
+    Later {
+        /// The endpoint's words.
+        reason: String,
+        /// When to come back, where it says so.
+        at: Option<Timestamp>,
+    },
     /// Nobody knows: the endpoint may have used the token up, but its answer did not come through.
     Unanswered(String),
 }
@@ -74,7 +79,8 @@ pub(crate) async fn refresh(
     let outgoing = Outgoing { method: Method::POST, url: client.token_url.clone(), headers, body };
     let asked_at = clock::now();
     match timeout(PATIENCE, exchange(upstream, outgoing)).await {
-        Ok(Ok((status, body))) => read(status, &body, refresh_token, asked_at),
+        Ok(Ok((status, headers, body))) => read(status, &body, refresh_token, asked_at)
+            .map_err(|denied| denied.until(retry_at(&headers, clock::now()))),
         Ok(Err(denied)) => Err(denied),
         Err(_) => Err(Denied::Unanswered("the token endpoint did not answer in time".to_owned())),
     }
@@ -99,11 +105,11 @@ fn as_form(id: &str, client: &OAuthClient, refresh_token: &Secret) -> Bytes {
     body.finish().into()
 }
 
-async fn exchange(upstream: &Upstream, outgoing: Outgoing) -> Result<(StatusCode, Bytes), Denied> {
+async fn exchange(upstream: &Upstream, outgoing: Outgoing) -> Result<(StatusCode, HeaderMap, Bytes), Denied> {
     let broken = |_| Denied::Unanswered("the token endpoint's answer broke off".to_owned());
     let mut response = upstream.send(outgoing, CONNECT).await.map_err(|error| {
         if error.is_connect() {
-            Denied::Later("the token endpoint cannot be reached".to_owned())
+            Denied::later("the token endpoint cannot be reached")
         } else {
             Denied::Unanswered("the token endpoint gave no answer".to_owned())
         }
@@ -115,7 +121,7 @@ async fn exchange(upstream: &Upstream, outgoing: Outgoing) -> Result<(StatusCode
         }
         body.extend_from_slice(&chunk);
     }
-    Ok((response.status(), body.freeze()))
+    Ok((response.status(), std::mem::take(response.headers_mut()), body.freeze()))
 }
 
 #[derive(Deserialize)]
@@ -140,12 +146,25 @@ fn read(status: StatusCode, body: &[u8], sent: &Secret, asked_at: Timestamp) -> 
     let (word, reason) = words(status, body, sent);
     Err(match status.as_u16() {
         _ if word == "invalid_grant" => Denied::Ended(reason),
-        408 | 429 => Denied::Later(reason),
+        408 | 429 => Denied::later(reason),
         // The edge in front of an endpoint says so when the endpoint itself went on.
         502 | 504 => Denied::Unanswered(reason),
         400..=499 => Denied::Settings(reason),
-        _ => Denied::Later(reason),
+        _ => Denied::later(reason),
     })
+}
+
+impl Denied {
+    fn later(reason: impl Into<String>) -> Self {
+        Self::Later { reason: reason.into(), at: None }
+    }
+
+    fn until(self, at: Option<Timestamp>) -> Self {
+        match self {
+            Self::Later { reason, .. } => Self::Later { reason, at },
+            other => other,
+        }
+    }
 }
 
 /// The error's word, and what may be shown of it: on one line, short, and without the token should it be repeated.
@@ -209,8 +228,8 @@ mod tests {
         check(400, r#"{"error":{"type":"invalid_grant","message":"Gone"}}"#, &ended("invalid_grant: Gone"));
         check(401, r#"{"error":"invalid_client"}"#, &Err(Denied::Settings("invalid_client".to_owned())));
         check(404, "nothing here", &Err(Denied::Settings("the token endpoint answered 404".to_owned())));
-        check(429, "", &Err(Denied::Later("the token endpoint answered 429".to_owned())));
-        check(503, "<html>", &Err(Denied::Later("the token endpoint answered 503".to_owned())));
+        check(429, "", &Err(Denied::later("the token endpoint answered 429")));
+        check(503, "<html>", &Err(Denied::later("the token endpoint answered 503")));
         check(504, "", &Err(Denied::Unanswered("the token endpoint answered 504".to_owned())));
     }
 

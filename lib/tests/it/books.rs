@@ -268,6 +268,7 @@ async fn two_hundred_mixed_requests_are_two_hundred_true_rows() {
 async fn after_every_event_the_row_knows_what_was_said() {
     const EVENTS: usize = 8;
     let (app, key) = App::ready().await;
+    app.forgive().await;
     for events in 1..EVENTS {
         for leaves in [false, true] {
             app.fake.clear();

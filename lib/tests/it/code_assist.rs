@@ -130,6 +130,7 @@ async fn nothing_is_held_back_beyond_an_event() {
 #[tokio::test]
 async fn a_stream_that_is_cut_breaks_off_and_one_that_begins_with_an_error_goes_elsewhere() {
     let app = App::start().await;
+    app.forgive().await;
     app.google("ya29.one", json!({})).await;
     app.google("ya29.two", json!({ "priority": 1 })).await;
     let key = app.key(json!({})).await;

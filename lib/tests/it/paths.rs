@@ -147,6 +147,27 @@ async fn a_connection_is_warmed_and_then_used() {
     assert_eq!(raw.head().await.0, 200);
 }
 
+/// Peers B1: on any other path a HEAD is read like every request, and refused before anybody is asked.
+#[tokio::test]
+async fn b1_a_head_on_another_path_is_refused_like_any_request() {
+    let app = App::start().await;
+    for (path, status) in [
+        ("/v1/messages/../organizations", 400),
+        ("/v1/%2e%2e/messages", 400),
+        ("/v1//messages", 400),
+        ("/v1/messages", 405),
+        ("/v1beta/models/gemini-2.5-pro:generateContent", 405),
+        ("/v1/nonsense", 404),
+        ("/v1/organizations/x", 404),
+    ] {
+        let mut raw = Raw::connect(app.instance.address).await;
+        raw.send(format!("HEAD {path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(raw.head().await.0, status, "{path}");
+        assert_eq!(raw.rest().await, "", "{path}: no body");
+    }
+    assert_eq!(app.fake.seen().len(), 0);
+}
+
 /// Other paths of the two APIs pass through only where the operator lets them.
 #[tokio::test]
 async fn further_paths_pass_where_the_operator_lets_them() {

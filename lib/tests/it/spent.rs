@@ -268,6 +268,7 @@ fn long(text: &str) -> String {
 async fn d1_after_every_event_there_is_one_row_with_the_prompts_figures() {
     const EVENTS: usize = 7;
     let (app, key) = App::ready().await;
+    app.forgive().await;
     let mut spent = 0;
     for events in 1..=EVENTS {
         for leaves in [false, true] {

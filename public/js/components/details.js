@@ -33,6 +33,7 @@ function about(row, accounts, keys) {
     [t("detail.model"), [row.model, row.servedModel !== row.model && row.servedModel].filter(Boolean).join(" → ") || DASH],
     [t("detail.client"), row.client ?? DASH],
     [t("detail.session"), row.session ? [h("a", { href: address("requests", { session: row.session }) }, row.session), row.affinity ? h("span", { class: "dim" }, ` ${word("affinity", row.affinity)}`) : null] : DASH],
+    ...(row.crossed === null ? [] : [[t("detail.crossed"), t(`crossed.${row.crossed}`)]]),
     [t("detail.key"), nameOf(row.key, keys)],
     [t("detail.account"), nameOf(row.account, accounts)],
     [t("detail.first_token"), duration(row.firstToken)],

@@ -242,6 +242,7 @@ export default {
   "detail.model": "Model",
   "detail.client": "Client",
   "detail.session": "Session",
+  "detail.crossed": "Organization",
   "detail.key": "Key",
   "detail.account": "Account",
   "detail.first_token": "First token",
@@ -534,6 +535,8 @@ export default {
   "affinity.kept": "kept on its account",
   "affinity.moved": "moved",
   "affinity.new": "new",
+  "crossed.true": "Another one: caches and earlier thinking are out of reach",
+  "crossed.false": "The same one",
   "detail.upstream": "Upstream's id",
 
   "routing.title": "Routing",

@@ -242,6 +242,7 @@ export default {
   "detail.model": "模型",
   "detail.client": "客户端",
   "detail.session": "会话",
+  "detail.crossed": "组织",
   "detail.key": "密钥",
   "detail.account": "账号",
   "detail.first_token": "首个 token",
@@ -534,6 +535,8 @@ export default {
   "affinity.kept": "留在原账号",
   "affinity.moved": "已迁移",
   "affinity.new": "新会话",
+  "crossed.true": "换到了另一个组织：无法读取原有缓存和此前的思考内容",
+  "crossed.false": "仍在同一组织",
   "detail.upstream": "上游编号",
 
   "routing.title": "路由",

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use http::HeaderMap;
 use jiff::Timestamp;
 
-use crate::protocol::ReportedLimit;
+use crate::protocol::{Provider, ReportedLimit};
 
 const UNIFIED: &str = "anthropic-ratelimit-unified-";
 const BUCKETS: &str = "anthropic-ratelimit-";
 
 /// Reads the families `anthropic-ratelimit-{bucket}-{limit,remaining,reset}` and
-/// `anthropic-ratelimit-unified-{window}-{status,utilization,reset}`, whatever buckets and windows there are.
-pub(in crate::protocol) fn reported_limits(headers: &HeaderMap) -> Vec<ReportedLimit> {
+/// `anthropic-ratelimit-unified-{window}-{status,utilization,reset}`, whatever buckets and windows there are. Each class of
+/// models has buckets of its own, and the answer is by this `model`; a window says itself what it is of.
+pub(in crate::protocol) fn reported_limits(headers: &HeaderMap, model: Option<&str>) -> Vec<ReportedLimit> {
+    let of_model = std::cell::LazyCell::new(|| model.map(|model| Provider::Anthropic.family(model).to_string()));
     let mut limits: BTreeMap<String, ReportedLimit> = BTreeMap::new();
     for (name, value) in headers {
         let Ok(value) = value.to_str() else { continue };
@@ -24,7 +26,7 @@ pub(in crate::protocol) fn reported_limits(headers: &HeaderMap) -> Vec<ReportedL
         let Some((of, what)) = rest.rsplit_once('-') else { continue };
         let limit = limits.entry(of.to_owned()).or_insert_with(|| ReportedLimit {
             name: of.to_owned(),
-            family: None,
+            family: if of_window { family_of(of).map(str::to_owned) } else { of_model.clone() },
             limit: None,
             remaining: None,
             utilization: None,
@@ -45,6 +47,14 @@ pub(in crate::protocol) fn reported_limits(headers: &HeaderMap) -> Vec<ReportedL
     limits.into_values().filter(|limit| limit.utilization.is_some() || limit.remaining.is_some()).collect()
 }
 
+/// The family of a weekly limit that is not of all models. `7d_oi` does not say its own: it is of Fable, today.
+fn family_of(window: &str) -> Option<&str> {
+    match window.strip_prefix("7d_")? {
+        "oi" => Some("fable"),
+        named => Some(named),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
@@ -56,7 +66,7 @@ mod tests {
             let (name, value) = line.split_once('=').unwrap();
             (HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap())
         });
-        reported_limits(&headers.collect())
+        reported_limits(&headers.collect(), Some("claude-opus-5-5"))
     }
 
     #[test]
@@ -70,6 +80,7 @@ mod tests {
         );
         let names: Vec<_> = limits.iter().map(|limit| (limit.name.as_str(), limit.utilization)).collect();
         assert_eq!(names, [("5h", Some(0.13)), ("7d_oi", Some(0.94))]);
+        assert_eq!((limits[0].family.as_deref(), limits[1].family.as_deref()), (None, Some("fable")));
         assert_eq!(limits[0].resets_at.map(Timestamp::as_second), Some(1_795_449_600));
         assert_eq!(limits[0].status.as_deref(), Some("allowed"));
     }
@@ -83,6 +94,7 @@ mod tests {
         );
         assert_eq!(limits.len(), 1, "{limits:?}");
         assert_eq!((limits[0].limit, limits[0].remaining), (Some(50), Some(49)));
+        assert_eq!(limits[0].family.as_deref(), Some("opus-5"));
         assert_eq!(limits[0].resets_at, "2026-11-23T15:04:05Z".parse().ok());
     }
 }

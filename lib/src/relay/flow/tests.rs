@@ -220,6 +220,7 @@ async fn an_idle_message_ends_with_an_error_event() {
     }
     let last = words.pop().unwrap();
     assert!(last.starts_with("event: error\ndata: {") && last.contains("fell silent"), "{last}");
+    assert!(stage.flow.open.costs_its_account());
     assert_eq!(words.len() as u64, (IDLE.as_secs() - 1) / PING_EVERY.as_secs(), "pings until then");
 }
 
@@ -237,6 +238,7 @@ async fn an_answer_ends_as_a_failure_before_its_host_ends_it() {
         let last = stage.next().await.unwrap();
         assert!(last.contains("event: error\n") && last.contains("this gateway's host"), "{last}");
         assert_eq!(stage.next().await, None);
+        assert!(!stage.flow.open.costs_its_account(), "the host's limit is no fault of the upstream");
     }
     let mut stage = Stage::gemini().await;
     advance(LIMIT).await;

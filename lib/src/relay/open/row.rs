@@ -31,6 +31,7 @@ pub(super) fn blank(arrival: &Arrival) -> Record {
         session: arrival.session.clone(),
         client: client(arrival),
         affinity: None,
+        crossed: None,
         status: Status::Cancelled,
         http_status: None,
         error: None,
@@ -83,9 +84,8 @@ pub(in crate::relay) fn draft(arrival: &Arrival, open: &Open, prices: &PriceTabl
 
 /// What a usage costs, at the prices of the model that served, else of the one that was asked for.
 pub(super) fn price(prices: &PriceTable, row: &Record, served: Option<&str>, usage: &Usage) -> Spent {
-    let provider = Provider::parse(row.provider).expect("a record holds a provider's word");
     let asked = row.model.as_deref().unwrap_or_default();
-    let priced = prices.price(provider, asked, served, usage);
+    let priced = prices.price(provider(row), asked, served, usage);
     Spent {
         tokens: Tokens {
             input_tokens: Some(usage.input),
@@ -101,6 +101,10 @@ pub(super) fn price(prices: &PriceTable, row: &Record, served: Option<&str>, usa
         estimated: usage.estimated,
         unpriced: priced.unpriced,
     }
+}
+
+pub(super) fn provider(row: &Record) -> Provider {
+    Provider::parse(row.provider).expect("a record holds a provider's word")
 }
 
 fn client(arrival: &Arrival) -> Option<String> {

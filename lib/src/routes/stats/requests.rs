@@ -1,10 +1,11 @@
 //! `GET /api/stats/requests` and `/requests/{id}`: the ledger, row by row, newest first.
 //!
 //! A row is `{id, started_at, key, key_name, account, account_name, pool, provider, operation, model, served_model, stream,
-//! session, client, affinity, status, http_status, error, attempts: [{account, verdict, status, took_ms, tokens, cost_usd,
-//! estimated, unpriced}], tokens, cost_usd,
-//! estimated, unpriced, first_token_ms, duration_ms, upstream_request_id}`. Besides the filters of every statistic: `session`,
-//! and `mark`, `estimated` or `unpriced`. Without `from` and `to` the whole ledger is meant.
+//! session, client, affinity, crossed, status, http_status, error, attempts: [{account, verdict, status, took_ms, tokens,
+//! cost_usd, estimated, unpriced}], tokens, cost_usd, estimated, unpriced, first_token_ms, duration_ms, upstream_request_id}`.
+//! `crossed`, of a conversation that moved: whether to an account of another organization; `null` where it did not move, or
+//! nobody knows. Besides the filters of every statistic: `session`, and `mark`, `estimated` or `unpriced`. Without `from` and
+//! `to` the whole ledger is meant.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;

@@ -204,6 +204,27 @@ async fn a_settlement_that_never_lands_is_one_line_of_the_log() {
     assert_eq!(app.only_row().await["id"], *id);
 }
 
+/// A claim that was made though its answer never came leaves nothing behind: its caller was told, and nothing was sent.
+#[tokio::test]
+async fn a_claim_whose_answer_is_never_heard_is_given_up() {
+    let (app, chaos, key) = wired().await;
+    serves(&app, &key).await;
+    app.ledger().await;
+    app.database.execute("begin; select pg_advisory_xact_lock(hashtextextended('claim default', 0))").await;
+    let call = tokio::spawn(app.instance.messages(&key, hello(false)).send());
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+                 and database = (select oid from pg_database where datname = current_database())";
+    eventually("the claim waits", || async { (app.database.number(waits).await == 1).then_some(()) }).await;
+    chaos.becomes(Wire::Mute);
+    app.database.execute("commit").await;
+    let leases = || async { app.database.number("select count(*) from leases").await };
+    eventually("the claim is made", || async { (leases().await == 1).then_some(()) }).await;
+    told(call.await.unwrap().unwrap()).await;
+    chaos.becomes(Wire::Open);
+    eventually("the claim is given up", || async { (leases().await == 0).then_some(()) }).await;
+    assert_eq!((app.ledger().await.len(), app.fake.seen().len()), (1, 1), "only what was served");
+}
+
 /// What was given up must not be done all the same once its turn comes: nobody would ever give its lease back.
 #[tokio::test]
 async fn a_claim_that_waited_too_long_takes_nothing_afterwards() {

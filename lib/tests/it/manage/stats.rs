@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, eventually, refused},
+    support::{App, refused},
     walk::hello,
 };
 

@@ -150,7 +150,7 @@ async fn without_an_application_a_login_ends_with_its_token_and_says_what_to_set
     assert!(account["state_reason"].as_str().unwrap().contains("GEMINI_OAUTH_CLIENT_ID is not set"), "{account}");
 
     // A token that lives is used, until the upstream says otherwise.
-    let id = app.login("anthropic", 20).await;
+    let id = app.login("anthropic", 28).await;
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
     app.fake.script(Script::always(refused()).of("access-1"));
     assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 401);
@@ -158,4 +158,34 @@ async fn without_an_application_a_login_ends_with_its_token_and_says_what_to_set
     assert_eq!(account["state"], "needs_auth");
     let reason = account["state_reason"].as_str().unwrap();
     assert!(reason.contains("has expired") && reason.contains("ANTHROPIC_OAUTH_CLIENT_ID is not set"), "{reason}");
+}
+
+/// What the token endpoint asks for is kept, by every instance: until then it is not asked again, and the token that is
+/// left serves.
+#[tokio::test]
+async fn a_token_endpoint_that_says_when_to_come_back_is_left_alone_until_then() {
+    let app = App::with_logins().await;
+    app.login("anthropic", 28).await;
+    let later = |status: u16, wait: &str| {
+        let answer = Answer::json(status, json!({ "error": "slow_down" })).with_header("retry-after", wait);
+        app.fake.script(Script::always(answer).on(TOKEN_PATH));
+    };
+    later(429, "1800");
+    let key = app.key(json!({})).await;
+    for instance in [&app.instance, &instance_with_logins(&app.fake.url(), &app.database.url).await] {
+        assert_eq!(instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+    }
+    assert_eq!((app.token_calls().len(), app.tokens_used()), (1, vec!["access-1".to_owned(); 2]));
+    let rests = "select extract(epoch from until - now()) from refreshes";
+    let left = app.database.number(rests).await;
+    assert!((1_700..=1_800).contains(&left), "{left} s");
+    // Less than a moment is none, and more than an hour is not believed.
+    for (asked, rest) in [("0", 1..=10), ("90000", 3_500..=3_600)] {
+        app.database.execute("update refreshes set until = now()").await;
+        app.fake.clear();
+        later(503, asked);
+        assert_eq!(app.instance.messages(&key, hello(false)).send().await.unwrap().status(), 200);
+        let left = app.database.number(rests).await;
+        assert!(rest.contains(&left), "{left} s after {asked}");
+    }
 }

@@ -105,6 +105,8 @@ async fn both_families_of_names_are_understood() {
 #[tokio::test]
 async fn without_redis_health_says_unset() {
     let app = crate::support::App::start().await;
+    // An empty database is prepared by then.
+    app.instance.manage(Method::GET, "/api/keys", None).await;
     assert_eq!(said_of_redis(&app.instance).await, "unset");
 }
 

@@ -87,6 +87,14 @@ impl App {
         self.instance.manage(Method::GET, &format!("/api/accounts/{account}"), None).await
     }
 
+    /// Has accounts forgiven, however often they fail in a row.
+    pub(crate) async fn forgive(&self) {
+        for provider in ["anthropic", "gemini"] {
+            let policy = json!({ "cooldown": { "failure_threshold": 1_000 } });
+            self.instance.manage(Method::PUT, &format!("/api/routing/default/{provider}"), Some(policy)).await;
+        }
+    }
+
     /// Waits until an account is in this state, and gives it as it is shown.
     pub(crate) async fn comes_to(&self, account: &str, state: &str) -> Value {
         eventually(&format!("{account} is {state}"), || async {

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, copy_bidirectional},
+    io::{AsyncRead, AsyncWrite, copy, copy_bidirectional},
     net::{TcpListener, TcpStream, UnixStream},
     sync::watch,
     task::JoinHandle,
@@ -22,6 +22,8 @@ pub(crate) enum Wire {
     Refused,
     /// Connections stay, and nothing comes through any more.
     Frozen,
+    /// The server hears everything, and nobody hears the server.
+    Mute,
     /// A database that sleeps: it begins to wake at the first connection, and takes so long; all wait for that.
     Asleep(Duration),
 }
@@ -98,12 +100,18 @@ async fn carry(mut client: TcpStream, config: tokio_postgres::Config, mut wire: 
             // Whatever the change is: bytes have ceased to pass.
             _ = wire.changed() => {}
         }
+        if *wire.borrow_and_update() == Wire::Mute {
+            tokio::select! {
+                _ = copy(&mut client, &mut server) => {}
+                _ = wire.changed() => {}
+            }
+        }
         if *wire.borrow() == Wire::Frozen {
             // Both ends stay connected, to nobody.
             let _thawed = wire.wait_for(|now| *now != Wire::Frozen).await;
         }
-    } else if begun_as == Wire::Frozen {
-        let _thawed = wire.wait_for(|now| *now != Wire::Frozen).await;
+    } else if matches!(begun_as, Wire::Frozen | Wire::Mute) {
+        let _thawed = wire.wait_for(|now| *now != begun_as).await;
     }
 }
 

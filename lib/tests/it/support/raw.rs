@@ -63,6 +63,19 @@ impl Raw {
         self.seen()
     }
 
+    /// The same, and whether a reset has ended it.
+    pub(crate) async fn rest_and_reset(&mut self) -> (String, bool) {
+        let reset = loop {
+            let reading = self.stream.read_buf(&mut self.read);
+            match tokio::time::timeout(super::PATIENCE, reading).await.expect("an answer in time") {
+                Ok(0) => break false,
+                Ok(_) => {}
+                Err(error) => break error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        };
+        (self.seen(), reset)
+    }
+
     /// The same, for a connection that ends late by the runtime's clock.
     pub(crate) async fn ends_within(&mut self, time: std::time::Duration) -> String {
         let reading = self.stream.read_to_end(&mut self.read);
