@@ -42,13 +42,20 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
     if declared.lower() > limit as u64 {
         return Err(too_large());
     }
-    let mut whole = BytesMut::with_capacity(usize::try_from(declared.lower()).unwrap_or(0));
+    let mut whole = BytesMut::new();
     while let Some(frame) = timeout_at(until.min(Instant::now() + SILENCE), body.frame()).await.map_err(too_slow)? {
         let frame = frame
             .map_err(|source| Error::new(Kind::InvalidRequest, "the request body ended early").with_source(source))?;
         let data = frame.into_data().unwrap_or_default();
         if whole.len() + data.len() > limit {
             return Err(too_large());
+        }
+        // Most bodies come along with their head, in one piece.
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        if whole.is_empty() {
+            whole.reserve(usize::try_from(declared.lower()).unwrap_or(0));
         }
         whole.extend_from_slice(&data);
     }
