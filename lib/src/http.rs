@@ -79,6 +79,14 @@ mod tests {
         BodyExt::boxed(StreamBody::new(Box::pin(pieces)))
     }
 
+    #[tokio::test]
+    async fn a_body_that_comes_in_one_piece_is_not_copied() {
+        let sent = Bytes::from(vec![b'x'; 1_000]);
+        let got = collect(full(sent.clone()), 1_000).await.unwrap();
+        assert_eq!(got.as_ptr(), sent.as_ptr());
+        assert_eq!(collect(full(sent), 999).await.map_err(|error| error.kind), Err(Kind::TooLarge));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_comes_too_slowly_is_not_waited_for() {
         for (pieces, gap, expect) in [
