@@ -151,10 +151,13 @@ impl Router {
 /// A model call, perhaps a page's.
 async fn relayed(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
     let leave = gateway.as_ref().ok().and_then(|gateway| cors::leave(&gateway.config.cors_origins, &request));
+    if let Some(leave) = leave.as_ref().filter(|_| cors::asks_first(&request)) {
+        return leave.given(&request);
+    }
+    let response = proxy::answer(gateway, visit, request).await;
     match leave {
-        None => proxy::answer(gateway, visit, request).await,
-        Some(leave) if cors::asks_first(&request) => leave.given(&request),
-        Some(leave) => leave.on(proxy::answer(gateway, visit, request).await),
+        None => response,
+        Some(leave) => leave.on(response),
     }
 }
 
