@@ -4,5 +4,5 @@ use gateway::{Router, host::vercel};
 
 #[tokio::main]
 async fn main() -> Result<(), vercel::Error> {
-    vercel::serve(Router::Stats).await
+    vercel::serve(Router::STATS).await
 }

@@ -14,7 +14,10 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// A key of the right form and checksum. Whether it was ever issued, only the database knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PresentedKey(Secret);
+pub struct PresentedKey {
+    secret: Secret,
+    hash: KeyHash,
+}
 
 /// What is stored of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +36,11 @@ impl PresentedKey {
     /// Makes a new one.
     pub fn generate() -> Self {
         let body = format!("{PREFIX}{}", base62(random::bytes(), RANDOM_LEN));
-        Self(Secret::new(format!("{body}{}", checksum(&body))))
+        Self::of(&format!("{body}{}", checksum(&body)))
+    }
+
+    fn of(text: &str) -> Self {
+        Self { secret: Secret::new(text), hash: KeyHash(Sha256::digest(text).into()) }
     }
 
     /// Reads what a caller sent.
@@ -45,7 +52,7 @@ impl PresentedKey {
             return Err(NotAKey::Mistyped);
         }
         let (body, sum) = text.split_at(LEN - CHECKSUM_LEN);
-        if checksum(body) == sum { Ok(Self(Secret::new(text))) } else { Err(NotAKey::Mistyped) }
+        if checksum(body) == sum { Ok(Self::of(text)) } else { Err(NotAKey::Mistyped) }
     }
 
     /// Whether a text that a caller sent is meant as a key of ours, well typed or not: it is nobody else's to see.
@@ -55,17 +62,17 @@ impl PresentedKey {
 
     /// The hash that stands for it.
     pub fn hash(&self) -> KeyHash {
-        KeyHash(Sha256::digest(self.0.expose()).into())
+        self.hash
     }
 
     /// The first ten characters: enough to speak of it, far too few to use it.
     pub fn prefix(&self) -> &str {
-        &self.0.expose()[..10]
+        &self.secret.expose()[..10]
     }
 
     /// The key in the clear, to be shown once, when it is issued.
     pub fn reveal(&self) -> &str {
-        self.0.expose()
+        self.secret.expose()
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Snapshot {
     pub(crate) revision: i64,
     pub(crate) accounts: Vec<Account>,
     pub(crate) prices: PriceTable,
-    policies: HashMap<(String, Provider), Policy>,
+    policies: HashMap<Provider, HashMap<String, Policy>>,
     default_policy: Policy,
     /// Shared by all snapshots of one revision.
     keys: Arc<Mutex<HashMap<KeyHash, Arc<ApiKey>>>>,
@@ -41,12 +41,16 @@ impl Snapshot {
     pub(super) async fn read(store: &Store, before: Option<Arc<Self>>) -> Result<Self> {
         let revision = store.revision().await?;
         let (accounts, policies, prices) = tokio::try_join!(store.accounts(), store.policies(), store.price_rows())?;
+        let mut by_provider: HashMap<Provider, HashMap<String, Policy>> = HashMap::new();
+        for ((pool, provider), policy) in policies {
+            by_provider.entry(provider).or_default().insert(pool, policy);
+        }
         let keys = before.filter(|before| before.revision == revision).map(|before| Arc::clone(&before.keys));
         Ok(Self {
             revision,
             accounts,
             prices: PriceTable::built_in().with(prices),
-            policies: policies.into_iter().collect(),
+            policies: by_provider,
             default_policy: Policy::default(),
             keys: keys.unwrap_or_default(),
         })
@@ -67,7 +71,7 @@ impl Snapshot {
 
     /// How a pool routes the requests of a provider.
     pub(crate) fn policy(&self, pool: &str, provider: Provider) -> &Policy {
-        self.policies.get(&(pool.to_owned(), provider)).unwrap_or(&self.default_policy)
+        self.policies.get(&provider).and_then(|pools| pools.get(pool)).unwrap_or(&self.default_policy)
     }
 
     /// The upstream's name for whom an account bills, where it is known.

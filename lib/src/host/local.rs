@@ -133,7 +133,7 @@ impl Server {
         if let Some(router) = Router::of(request.uri().path()) {
             let background = Background::tracked(self.background.clone());
             // Of what is changed, an answer may hold a secret beside words of the caller's own choice.
-            let pack = router != Router::Proxy && *request.method() == Method::GET && takes_gzip(request.headers());
+            let pack = !router.relays() && *request.method() == Method::GET && takes_gzip(request.headers());
             let response = self.door.answer(router, background, Peer::Socket(peer), request).await;
             return if pack { packed(response) } else { response };
         }

@@ -4,7 +4,7 @@ pub mod local;
 pub mod panics;
 pub mod vercel;
 
-use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use http::HeaderValue;
@@ -21,9 +21,6 @@ use crate::{
     id::RequestId,
     routes::{Router, Visit},
 };
-
-/// An answer that is being made.
-pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What every request comes to: the gateway, or what the operator has yet to set.
 #[derive(Clone)]
@@ -48,25 +45,18 @@ impl Door {
     }
 
     /// Answers a request. A panic of ours becomes a 500, and what was claimed is settled as its pieces are dropped.
-    pub fn answer(&self, router: Router, background: Background, peer: Peer, request: Request) -> Answering {
-        let door = self.clone();
-        Box::pin(async move {
-            let id = RequestId::new(clock::now());
-            let trusted = door.0.as_ref().as_ref().map_or(&[][..], |gateway| &gateway.config.trusted_proxies);
-            let from = address::client(peer, request.headers(), trusted);
-            let answer = router.answer(&door.0, Visit { id: id.clone(), from, background }, request);
-            match AssertUnwindSafe(answer).catch_unwind().await {
-                Ok(response) => response,
-                Err(_) => {
-                    tracing::error!(request = %id, "a panic was caught at the door");
-                    let mut response =
-                        Response::new(full(r#"{"error":{"type":"internal","message":"internal error"}}"#));
-                    *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-                    let id = HeaderValue::from_str(id.as_str()).expect("an id is plain ASCII");
-                    response.headers_mut().insert("x-request-id", id);
-                    response
-                }
-            }
+    pub async fn answer(&self, router: Router, background: Background, peer: Peer, request: Request) -> Response {
+        let id = RequestId::new(clock::now());
+        let trusted = self.0.as_ref().as_ref().map_or(&[][..], |gateway| &gateway.config.trusted_proxies);
+        let from = address::client(peer, request.headers(), trusted);
+        let answer = router.answer(&self.0, Visit { id: id.clone(), from, background }, request);
+        AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(request = %id, "a panic was caught at the door");
+            let mut response = Response::new(full(r#"{"error":{"type":"internal","message":"internal error"}}"#));
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            let id = HeaderValue::from_str(id.as_str()).expect("an id is plain ASCII");
+            response.headers_mut().insert("x-request-id", id);
+            response
         })
     }
 }

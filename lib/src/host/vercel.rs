@@ -39,21 +39,19 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     let patience = limit.saturating_sub(MARGIN);
     run(service_fn(move |request: Request, state: AppState| {
         let background = Background::new(move |work| state.wait_until(work)).until(Instant::now() + patience);
-        let answer = door.answer(router, background, Peer::Platform, request.map(incoming));
-        // An error returned here would reach the client in unescaped JSON; there is none.
-        async move { Ok::<_, Error>(answer.await.map(ResponseBody)) }
+        let door = door.clone();
+        async move {
+            let answer = door.answer(router, background, Peer::Platform, request.map(incoming)).await;
+            // An error returned here would reach the client in unescaped JSON; there is none.
+            Ok::<_, Error>(answer.map(ResponseBody))
+        }
     }))
     .await
 }
 
 /// The `maxDuration` that `vercel.json` gives the router's function.
 fn deployed_limit(router: Router) -> Duration {
-    let file = match router {
-        Router::Proxy => "api/proxy.rs",
-        Router::Keys => "api/keys.rs",
-        Router::Accounts => "api/accounts.rs",
-        Router::Stats => "api/stats.rs",
-    };
+    let file = format!("api/{}.rs", router.name());
     let deployed: serde_json::Value = serde_json::from_str(VERCEL_JSON).unwrap_or_default();
     deployed["functions"][file]["maxDuration"].as_u64().map_or(USUAL_LIMIT, Duration::from_secs)
 }
@@ -64,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_that_are_deployed_and_leave_time_for_a_row() {
-        for (router, seconds) in [(Router::Proxy, 300), (Router::Keys, 30), (Router::Accounts, 60), (Router::Stats, 60)]
+        for (router, seconds) in [(Router::PROXY, 300), (Router::KEYS, 30), (Router::ACCOUNTS, 60), (Router::STATS, 60)]
         {
             let limit = deployed_limit(router);
             assert_eq!(limit, Duration::from_secs(seconds), "{router:?}");

@@ -15,6 +15,7 @@ mod path;
 mod peek;
 mod reason;
 mod reported;
+mod run;
 mod session;
 mod sse;
 mod thing;

@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use super::run::run;
 use crate::error::{Error, Kind, Result};
 
 /// Objects and arrays inside each other; no client comes near, and nothing here may grow without a bound.
@@ -170,9 +171,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         self.at += 1;
         loop {
-            let rest = &self.bytes[self.at..];
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
-            self.at += plain;
+            self.at += run(&self.bytes[self.at..], |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20));
             match self.bytes.get(self.at) {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,

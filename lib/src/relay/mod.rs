@@ -7,6 +7,7 @@ mod check;
 mod claim;
 mod conceal;
 mod flow;
+mod gather;
 mod hold;
 mod list;
 mod minutes;
@@ -17,6 +18,7 @@ mod quota;
 mod refresh;
 mod setback;
 mod settle;
+mod silence;
 mod source;
 mod things;
 mod trace;
@@ -138,9 +140,11 @@ pub(crate) async fn relay(cx: &Context, arrival: Arrival) -> Result<Response> {
     upkeep::keep_up(cx);
     refresh::when_due(cx, &arrival.snapshot);
     let open = Open::new(cx, &arrival);
-    let Some(ends_at) = cx.background.ends_at() else { return serve(cx, arrival, open).await };
-    let served = timeout_at(ends_at, serve(cx, arrival, open.clone())).await;
-    served.unwrap_or_else(|_| {
+    // Futures that are large, or seldom needed, have a place of their own here and below: a request that waits for its claim
+    // shall not hold the room of all that may follow.
+    let serving = Box::pin(serve(cx, arrival, open.clone()));
+    let Some(ends_at) = cx.background.ends_at() else { return serving.await };
+    timeout_at(ends_at, serving).await.unwrap_or_else(|_| {
         // No account pays for it: that it had not answered yet is no fault.
         open.failed(OUT_OF_TIME);
         Err(Error::new(Kind::Unavailable, format!("{OUT_OF_TIME}, and no account has answered yet")))
@@ -149,13 +153,13 @@ pub(crate) async fn relay(cx: &Context, arrival: Arrival) -> Result<Response> {
 
 async fn serve(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Response> {
     if arrival.login == Login::Caller {
-        return passthrough::relay(cx, arrival, open).await;
+        return Box::pin(passthrough::relay(cx, arrival, open)).await;
     }
     if let Some(Act::List(kind)) = arrival.demand.act {
-        return list::list(cx, arrival, kind).await;
+        return Box::pin(list::list(cx, arrival, kind)).await;
     }
     if arrival.demand.act.is_some() || !arrival.demand.names.is_empty() {
-        arrival.place = match things::place(cx, &arrival).await {
+        arrival.place = match Box::pin(things::place(cx, &arrival)).await {
             Ok(place) => place,
             Err(error) => return Err(unclaimed(cx, &mut arrival).await.err().unwrap_or(error)),
         };
@@ -181,11 +185,13 @@ async fn serve(cx: &Context, mut arrival: Arrival, open: Open) -> Result<Respons
             Err(error) => return Err(error),
         };
         tried.push(account.id.clone());
-        match refresh::attempt(cx, &arrival, &account, &open).await {
+        match Box::pin(refresh::attempt(cx, &arrival, &account, &open)).await {
             Outcome::Committed(mut held) => {
-                things::note(cx, &arrival, &account, &mut held, &open)
-                    .await
-                    .inspect_err(|error| open.failed(error.message.clone()))?;
+                if arrival.demand.act.is_some() {
+                    Box::pin(things::note(cx, &arrival, &account, &mut held, &open))
+                        .await
+                        .inspect_err(|error| open.failed(error.message.clone()))?;
+                }
                 let watch = Watch::of(cx, &arrival, &account.id, &held.headers);
                 return Ok(body::watched(&arrival, &account.id, watch, held, open));
             }

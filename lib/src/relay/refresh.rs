@@ -73,8 +73,8 @@ pub(super) async fn attempt(cx: &Context, arrival: &Arrival, account: &Account, 
         if renewed {
             return ended(cx, &account, held, None).await;
         }
-        account = match renew(cx, &account).await {
-            Ok(Some(newer)) => match project::known(cx, Cow::Owned(newer)).await {
+        account = match Box::pin(renew(cx, &account)).await {
+            Ok(Some(newer)) => match Box::pin(project::known(cx, Cow::Owned(newer))).await {
                 Ok(newer) => newer,
                 Err(unable) => return elsewhere(cx, arrival, &account, open, (unable, Some(held))).await,
             },
@@ -96,8 +96,8 @@ pub(super) async fn ready<'a>(cx: &Context, account: &'a Account) -> Result<Cow<
     if account.credential_kind != Credential::OAUTH {
         return Ok(Cow::Borrowed(account));
     }
-    let living = living(cx, account).await?;
-    project::known(cx, living).await
+    let living = Box::pin(living(cx, account)).await?;
+    Box::pin(project::known(cx, living)).await
 }
 
 /// The account with a token that does not end at once, as far as one can be had.

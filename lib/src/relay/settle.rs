@@ -55,7 +55,8 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
     setback::finished(&gateway, &row, finish).await;
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
     for record in batch.as_deref().into_iter().chain([&row]) {
-        write(&gateway, record).await;
+        // Most of its time a settlement waits, and needs little room for that.
+        Box::pin(write(&gateway, record)).await;
     }
     if let (Some(windows), Some(counts)) = (&gateway.windows, counts) {
         counts.correct(windows, &row).await;

@@ -31,7 +31,7 @@ pub(super) fn asks_first(request: &Request) -> bool {
 
 impl Leave {
     /// The answer to a browser that asks first.
-    pub(super) fn given(self, request: &Request) -> Response {
+    pub(super) fn given(&self, request: &Request) -> Response {
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::NO_CONTENT;
         let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
@@ -45,9 +45,9 @@ impl Leave {
     }
 
     /// Lets the page read an answer.
-    pub(super) fn on(self, mut response: Response) -> Response {
+    pub(super) fn on(&self, mut response: Response) -> Response {
         let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.0);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.0.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         headers.append(header::VARY, HeaderValue::from_static("origin"));
         response

@@ -14,6 +14,7 @@ mod stats;
 
 use std::{net::IpAddr, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use http::{
     HeaderMap, Method, Uri,
     header::{ALLOW, CONTENT_ENCODING},
@@ -37,18 +38,17 @@ use fields::{Fields, TEXT_CHARS};
 /// The largest body of a management call.
 const MANAGEMENT_BODY: usize = 1 << 20;
 
-/// A set of paths with one purpose; on Vercel, one function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Router {
-    /// Model calls, relayed to a pooled account.
-    Proxy,
-    /// API keys.
-    Keys,
-    /// Accounts, and how requests are routed to them.
-    Accounts,
-    /// Statistics, and the gateway's own health.
-    Stats,
+/// A set of paths with one purpose; on Vercel, one function. It is known by how it answers, so that a function's program
+/// holds the code of its own router and of no other.
+#[derive(Debug, Clone, Copy)]
+pub struct Router {
+    name: &'static str,
+    answer: Answers,
+    refuse: fn(&Request, &Error, &RequestId) -> Response,
 }
+
+/// How a router answers.
+type Answers = for<'a> fn(&'a Result<Arc<Gateway>>, Visit, Request) -> BoxFuture<'a, Response>;
 
 /// What a host knows of a request besides the request.
 pub(crate) struct Visit {
@@ -61,71 +61,150 @@ pub(crate) struct Visit {
 }
 
 impl Router {
+    /// Model calls, relayed to a pooled account.
+    pub const PROXY: Self = Self {
+        name: "proxy",
+        answer: |gateway, visit, request| Box::pin(relayed(gateway, visit, request)),
+        refuse: proxy::refusal,
+    };
+    /// API keys.
+    pub const KEYS: Self = Self {
+        name: "keys",
+        answer: |gateway, visit, mut request| {
+            Box::pin(async move {
+                let call = Managed::of(&visit, &mut request);
+                call.finish(match visit.context(gateway) {
+                    Ok(cx) => keys::answer(&cx, request).await,
+                    Err(error) => Err(error),
+                })
+            })
+        },
+        refuse: managed_refusal,
+    };
+    /// Accounts, and how requests are routed to them.
+    pub const ACCOUNTS: Self = Self {
+        name: "accounts",
+        answer: |gateway, visit, mut request| {
+            Box::pin(async move {
+                let call = Managed::of(&visit, &mut request);
+                call.finish(match visit.context(gateway) {
+                    Ok(cx) if segments(request.uri()).get(1) == Some(&"routing") => routing::answer(&cx, request).await,
+                    Ok(cx) => accounts::answer(&cx, request).await,
+                    Err(error) => Err(error),
+                })
+            })
+        },
+        refuse: managed_refusal,
+    };
+    /// Statistics, and the gateway's own health.
+    pub const STATS: Self = Self {
+        name: "stats",
+        answer: |gateway, visit, mut request| {
+            Box::pin(async move {
+                let call = Managed::of(&visit, &mut request);
+                call.finish(match visit.context(gateway) {
+                    Ok(cx) => stats::answer(&cx, request).await,
+                    Err(error) => Err(error),
+                })
+            })
+        },
+        refuse: managed_refusal,
+    };
+
     /// The router that a path belongs to; `None`: it is a file of the dashboard, or nothing.
     pub fn of(path: &str) -> Option<Self> {
         let mut segments = path.split('/').skip(1);
         match (segments.next()?, segments.next()) {
-            ("api", Some("keys")) => Some(Self::Keys),
-            ("api", Some("accounts" | "routing")) => Some(Self::Accounts),
-            ("api", Some("hello")) => Some(Self::Proxy),
-            ("api", _) => Some(Self::Stats),
-            (first, _) if first.starts_with("v1") => Some(Self::Proxy),
-            ("upload", _) => Some(Self::Proxy),
+            ("api", Some("keys")) => Some(Self::KEYS),
+            ("api", Some("accounts" | "routing")) => Some(Self::ACCOUNTS),
+            ("api", Some("hello")) => Some(Self::PROXY),
+            ("api", _) => Some(Self::STATS),
+            (first, _) if first.starts_with("v1") => Some(Self::PROXY),
+            ("upload", _) => Some(Self::PROXY),
             _ => None,
         }
     }
 
+    /// The word for it, and for its function.
+    pub(crate) fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// Whether its answers are the upstreams'.
+    pub(crate) fn relays(self) -> bool {
+        self.name == Self::PROXY.name
+    }
+
     /// Answers a request. Without a gateway the answer says what to set.
-    pub(crate) async fn answer(self, gateway: &Result<Arc<Gateway>>, visit: Visit, mut request: Request) -> Response {
-        if self == Self::Proxy {
-            let leave = gateway.as_ref().ok().and_then(|gateway| cors::leave(&gateway.config.cors_origins, &request));
-            return match leave {
-                None => proxy::answer(gateway, visit, request).await,
-                Some(leave) if cors::asks_first(&request) => leave.given(&request),
-                Some(leave) => leave.on(proxy::answer(gateway, visit, request).await),
-            };
-        }
-        let Visit { id, from, background } = visit;
-        // HEAD is told what GET would be, without the body.
-        let wants_head = request.method() == Method::HEAD;
-        if wants_head {
-            *request.method_mut() = Method::GET;
-        }
-        let uri = request.uri().clone();
-        let answered = match gateway {
-            Ok(gateway) => {
-                let cx = Context { gateway: Arc::clone(gateway), background, from };
-                match self {
-                    Self::Keys => keys::answer(&cx, request).await,
-                    Self::Accounts if segments(request.uri()).get(1) == Some(&"routing") => {
-                        routing::answer(&cx, request).await
-                    }
-                    Self::Accounts => accounts::answer(&cx, request).await,
-                    Self::Stats | Self::Proxy => stats::answer(&cx, request).await,
-                }
-            }
-            Err(error) => Err(not_set_up(error)),
-        };
-        let response = answered.unwrap_or_else(|error| {
-            reply::log(&id, &error);
-            let mut refusal = reply::refusal(&error);
-            if let Some(methods) = openapi::allowed(&uri).filter(|_| error.kind == Kind::MethodNotAllowed) {
-                refusal.headers_mut().insert(ALLOW, methods);
-            }
-            refusal
-        });
-        let response = reply::finish(response, &id);
-        if wants_head { reply::head_of(response) } else { response }
+    pub(crate) fn answer<'a>(
+        self,
+        gateway: &'a Result<Arc<Gateway>>,
+        visit: Visit,
+        request: Request,
+    ) -> BoxFuture<'a, Response> {
+        (self.answer)(gateway, visit, request)
     }
 
     /// Refuses a request of which nothing else has been looked at.
     pub(crate) fn refuse(self, request: &Request, error: &Error) -> Response {
         let id = RequestId::new(clock::now());
         reply::log(&id, error);
-        match self {
-            Self::Proxy => proxy::refusal(request, error, &id),
-            Self::Keys | Self::Accounts | Self::Stats => reply::finish(reply::refusal(error), &id),
+        (self.refuse)(request, error, &id)
+    }
+}
+
+/// A model call, perhaps a page's.
+async fn relayed(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request) -> Response {
+    let leave = gateway.as_ref().ok().and_then(|gateway| cors::leave(&gateway.config.cors_origins, &request));
+    if let Some(leave) = leave.as_ref().filter(|_| cors::asks_first(&request)) {
+        return leave.given(&request);
+    }
+    let response = proxy::answer(gateway, visit, request).await;
+    match leave {
+        None => response,
+        Some(leave) => leave.on(response),
+    }
+}
+
+/// What of a management call its answer needs.
+struct Managed {
+    id: RequestId,
+    uri: Uri,
+    /// HEAD is told what GET would be, without the body.
+    wants_head: bool,
+}
+
+impl Managed {
+    fn of(visit: &Visit, request: &mut Request) -> Self {
+        let wants_head = request.method() == Method::HEAD;
+        if wants_head {
+            *request.method_mut() = Method::GET;
         }
+        Self { id: visit.id.clone(), uri: request.uri().clone(), wants_head }
+    }
+
+    fn finish(self, answered: Result<Response>) -> Response {
+        let response = answered.unwrap_or_else(|error| {
+            reply::log(&self.id, &error);
+            let mut refusal = reply::refusal(&error);
+            if let Some(methods) = openapi::allowed(&self.uri).filter(|_| error.kind == Kind::MethodNotAllowed) {
+                refusal.headers_mut().insert(ALLOW, methods);
+            }
+            refusal
+        });
+        let response = reply::finish(response, &self.id);
+        if self.wants_head { reply::head_of(response) } else { response }
+    }
+}
+
+fn managed_refusal(_: &Request, error: &Error, id: &RequestId) -> Response {
+    reply::finish(reply::refusal(error), id)
+}
+
+impl Visit {
+    fn context(self, gateway: &Result<Arc<Gateway>>) -> Result<Context> {
+        let gateway = gateway.as_ref().map_err(not_set_up)?;
+        Ok(Context { gateway: Arc::clone(gateway), background: self.background, from: self.from })
     }
 }
 
@@ -199,22 +278,22 @@ mod tests {
     #[test]
     fn every_path_has_one_router() {
         for (path, expect) in [
-            ("/v1/messages", Some(Router::Proxy)),
-            ("/v1beta/models/gemini-2.5-pro:generateContent", Some(Router::Proxy)),
-            ("/v1internal:loadCodeAssist", Some(Router::Proxy)),
-            ("/api/hello", Some(Router::Proxy)),
-            ("/api/keys", Some(Router::Keys)),
-            ("/api/keys/key_1", Some(Router::Keys)),
-            ("/api/accounts/acc_1/check", Some(Router::Accounts)),
-            ("/api/routing/default/gemini", Some(Router::Accounts)),
-            ("/api/stats/summary", Some(Router::Stats)),
-            ("/api/health", Some(Router::Stats)),
-            ("/api/nonsense", Some(Router::Stats)),
+            ("/v1/messages", Some("proxy")),
+            ("/v1beta/models/gemini-2.5-pro:generateContent", Some("proxy")),
+            ("/v1internal:loadCodeAssist", Some("proxy")),
+            ("/api/hello", Some("proxy")),
+            ("/api/keys", Some("keys")),
+            ("/api/keys/key_1", Some("keys")),
+            ("/api/accounts/acc_1/check", Some("accounts")),
+            ("/api/routing/default/gemini", Some("accounts")),
+            ("/api/stats/summary", Some("stats")),
+            ("/api/health", Some("stats")),
+            ("/api/nonsense", Some("stats")),
             ("/", None),
             ("/css/app.css", None),
             ("*", None),
         ] {
-            assert_eq!(Router::of(path), expect, "{path}");
+            assert_eq!(Router::of(path).map(Router::name), expect, "{path}");
         }
     }
 }

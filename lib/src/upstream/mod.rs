@@ -98,9 +98,12 @@ impl Upstream {
         if !self.insecure {
             must_be_public(&url).map_err(SendError::Refused)?;
         }
-        let request = self.client(connect).request(method, url).headers(headers);
-        let request = if body.is_empty() { request } else { request.body(body) };
-        request.send().await.map_err(|error| SendError::Failed(error.without_url()))
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.into());
+        }
+        self.client(connect).execute(request).await.map_err(|error| SendError::Failed(error.without_url()))
     }
 
     /// Sends a small request of our own and reads its whole answer, all within `patience`. The error is the reason why there

@@ -109,6 +109,18 @@ fn other_paths_and_lists_need_no_body() {
 }
 
 #[test]
+fn of_a_long_opening_its_beginning_and_its_length_tell() {
+    let opened = |length: usize, last: char| {
+        let words = format!("{}{last}", "x".repeat(length - 1));
+        session(&format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{words}"}}]}}"#))
+    };
+    assert_ne!(opened(OPENING_BYTES, 'a'), opened(OPENING_BYTES, 'b'));
+    assert_ne!(opened(OPENING_BYTES + 1, 'a'), opened(OPENING_BYTES + 2, 'a'));
+    assert_ne!(opened(OPENING_BYTES, 'x'), opened(OPENING_BYTES + 1, 'x'));
+    assert_eq!(opened(OPENING_BYTES + 1, 'a'), opened(OPENING_BYTES + 1, 'b'));
+}
+
+#[test]
 fn a_conversation_keeps_its_name() {
     let first = r#"{"model":"m","system":"s","messages":[{"role":"user","content":"hi"}]}"#;
     let later = r#"{"model":"m","messages":[{"content":[{"cache_control":{},"text":"hi","type":"text"}],"role":"user"},

@@ -1,5 +1,7 @@
 //! Finds a value's end by its brackets and quotes, and counts its characters.
 
+use crate::protocol::run::run;
+
 /// A value that is read without looking at what it is made of.
 #[derive(Clone, Copy)]
 pub(super) struct Value<S> {
@@ -79,7 +81,7 @@ impl<S> Value<S> {
         let byte = bytes[0];
         match self.escape {
             Escape::None => {
-                let run = bytes.iter().position(|&byte| byte == b'"' || byte == b'\\').unwrap_or(bytes.len());
+                let run = run(bytes, |byte| (byte == b'"') | (byte == b'\\'));
                 self.count(&bytes[..run]);
                 match bytes.get(run) {
                     None => return run,

@@ -12,7 +12,7 @@ use tokio::{
     time::{Duration, Instant, advance, timeout},
 };
 
-use super::{Flow, PING_EVERY};
+use super::Flow;
 use crate::{
     access::{ApiKey, PresentedKey},
     background::Background,
@@ -21,7 +21,7 @@ use crate::{
     gateway::{Context, Gateway, Snapshot},
     id::{KeyId, RequestId},
     protocol::{Call, Demand, PING, Protocol, meter},
-    relay::{Arrival, Login, Place, hold, open::Open},
+    relay::{Arrival, Login, Place, hold, open::Open, silence::PING_EVERY},
 };
 
 const IDLE: Duration = Duration::from_secs(300);
@@ -123,6 +123,67 @@ fn open(arrival: &Arrival) -> Open {
     let background = Background::new(drop).until(Instant::now() + LIMIT);
     let cx = Context { gateway: Arc::new(gateway), background, from: None };
     Open::new(&cx, arrival)
+}
+
+/// As the HTTP client does it: the next chunk is only there when the one before was taken and the client has had a turn.
+#[tokio::test(start_paused = true)]
+async fn events_that_have_arrived_together_leave_together() {
+    let mut stage = Stage::message().await;
+    let (client, mut chunks) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for text in ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n", ": half"] {
+            client.send(Ok(Bytes::from(text))).await.unwrap();
+        }
+    });
+    let upstream = stage.upstream.clone();
+    tokio::spawn(async move {
+        while let Some(chunk) = chunks.recv().await {
+            upstream.send(chunk).unwrap();
+        }
+    });
+    let before = Instant::now();
+    assert_eq!(stage.next().await.as_deref(), Some("data: 1\n\ndata: 2\n\ndata: 3\n\n: half"));
+    assert_eq!(Instant::now(), before, "nothing was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_alone_is_not_held_back() {
+    let mut stage = Stage::message().await;
+    for text in ["data: 1\n\n", "data: 2\n", "\n"] {
+        advance(Duration::from_secs(1)).await;
+        stage.says(text);
+        let before = Instant::now();
+        assert_eq!(stage.next().await.as_deref(), Some(text));
+        assert_eq!(Instant::now(), before, "nothing was waited for");
+    }
+}
+
+/// What came before a fault is passed on before the fault is told of.
+#[tokio::test(start_paused = true)]
+async fn what_has_arrived_goes_before_the_fault_that_came_with_it() {
+    let mut stage = Stage::message().await;
+    stage.says("data: 1\n\n");
+    stage.says("data: 2\n\n");
+    stage.upstream.send(Err(std::io::ErrorKind::ConnectionReset.into())).unwrap();
+    assert_eq!(stage.next().await.as_deref(), Some("data: 1\n\ndata: 2\n\n"));
+    assert!(stage.next().await.unwrap().contains("event: error"));
+    assert_eq!(stage.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_leaves_in_pieces_of_a_bounded_size() {
+    let mut stage = Stage::message().await;
+    let event = format!("data: {}\n\n", "x".repeat(3_000));
+    for _ in 0..20 {
+        stage.says(&event);
+    }
+    let mut got = String::new();
+    while got.len() < 20 * event.len() {
+        let piece = stage.next().await.unwrap();
+        assert!(piece.len() <= (16 << 10) + event.len(), "{}", piece.len());
+        got += &piece;
+    }
+    assert_eq!(got, event.repeat(20));
 }
 
 #[tokio::test(start_paused = true)]
