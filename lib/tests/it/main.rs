@@ -8,6 +8,7 @@ mod again;
 mod books;
 mod breaker;
 mod bytes;
+mod claims;
 mod code_assist;
 mod database;
 mod failover;
