@@ -1,90 +1,146 @@
 -- The settlement after, in its newest form: it replaces the one of migration 4.
 
--- Writes ledger rows, adds them to the sums of their keys and frees their leases, together. Writing a row again changes
--- nothing, except that the true row replaces one that was given up as lost.
-create or replace function settle(batch jsonb) returns void language plpgsql
+-- Writes ledger rows, adds them to the sums of their keys and frees their leases, together; one array for each column of the
+-- ledger, the rows in the order of time and id. Writing a row again changes nothing, except that the true row replaces one
+-- that was given up as lost.
+create function settle_all(
+    ids text[], started timestamptz[], keys text[], accounts text[], pools text[], providers text[], operations text[],
+    models text[], served_models text[], streams boolean[], sessions text[], clients text[], affinities text[],
+    statuses text[], http_statuses integer[], errors text[], attempts jsonb[], input_tokens bigint[],
+    cache_read_tokens bigint[], cache_write_5m_tokens bigint[], cache_write_1h_tokens bigint[], output_tokens bigint[],
+    thinking_tokens bigint[], tool_use_tokens bigint[], searches bigint[], costs bigint[], estimated boolean[],
+    unpriced boolean[], first_token_ms integer[], duration_ms integer[], upstream_request_ids text[],
+    crossed boolean[]
+) returns void language plpgsql
 set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
+declare
+    freed bigint;
 begin
     perform ledger_partition(week)
-    from (
-        select distinct date_trunc('week', (r->>'started_at')::timestamptz, 'UTC') as week
-        from jsonb_array_elements(batch) r
-    ) weeks;
+    from (select distinct date_trunc('week', at, 'UTC') as week from unnest(started) at) weeks;
 
     -- The leases first: whoever frees one knows that no other writes its row as lost, or has already.
     with freed as (
-        delete from leases
-        using (
-            -- Of several attempts only the last one's are its account's; an only one has no figures but the row's.
-            select r->>'id' as id, case when r->'attempts'->-1 ? 'cost_micros' then r->'attempts'->-1 else r end as r,
-                r as whole
-            from jsonb_array_elements(batch) r
-        ) served
-        where leases.request_id = served.id
-        returning leases.account_id, leases.key_id, leases.claimed_at, leases.admitted_at, served.whole,
-            leases.draft ? 'counted_elsewhere' as elsewhere,
-            coalesce(leases.draft->>'claimed_tokens', leases.draft->>'input_tokens', '0')::bigint as estimate,
-            -- Cache reads do not count against the providers' limits.
-            coalesce((r->>'input_tokens')::bigint, 0) + coalesce((r->>'cache_write_5m_tokens')::bigint, 0)
-            + coalesce((r->>'cache_write_1h_tokens')::bigint, 0) + coalesce((r->>'output_tokens')::bigint, 0) as used
+        delete from leases l
+        using unnest(
+            ids, attempts, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
+            tool_use_tokens
+        ) r (id, attempts, input, cache_read, cache_write_5m, cache_write_1h, output, tool_use)
+        where l.request_id = r.id
+        returning l.key_id, l.account_id, l.claimed_at, l.admitted_at, l.counted, r.*
     ), of_keys as (
         -- What was charged too much is given back to its second; what came on top counts from now.
         insert into key_minutes
         select
             f.key_id,
-            floor(extract(
-                epoch from case when row.tokens < f.estimate then f.admitted_at else clock_timestamp() end
-            ))::bigint,
-            0, row.tokens - f.estimate
+            floor(extract(epoch from case when used < f.counted then f.admitted_at else clock_timestamp() end))::bigint,
+            0, used - f.counted
         from freed f
-        cross join lateral (select ledger_tokens(l) from jsonb_populate_record(null::ledger, f.whole) l) row (tokens)
-        where not f.elsewhere and (select k.limits @> '[{"span": "minute"}]' from api_keys k where k.id = f.key_id)
+        join api_keys k on k.id = f.key_id
+        cross join lateral (
+            select coalesce(f.input, 0) + coalesce(f.cache_read, 0) + coalesce(f.cache_write_5m, 0)
+                + coalesce(f.cache_write_1h, 0) + coalesce(f.output, 0) + coalesce(f.tool_use, 0)
+        ) all_tokens (used)
+        where f.counted is not null and k.limits @> '[{"span": "minute"}]'
+    ), of_accounts as (
+        insert into minutes
+        select f.account_id, floor(extract(epoch from f.claimed_at))::bigint, 0, used - f.counted
+        from freed f
+        join accounts a on a.id = f.account_id
+        -- Cache reads do not count against the providers' limits. And of several attempts only the last one's tokens are
+        -- its account's; an only one has no figures but the row's.
+        cross join lateral (
+            select case when last ? 'cost_micros'
+                then coalesce((last->>'input_tokens')::bigint, 0) + coalesce((last->>'cache_write_5m_tokens')::bigint, 0)
+                    + coalesce((last->>'cache_write_1h_tokens')::bigint, 0) + coalesce((last->>'output_tokens')::bigint, 0)
+                else coalesce(f.input, 0) + coalesce(f.cache_write_5m, 0) + coalesce(f.cache_write_1h, 0)
+                    + coalesce(f.output, 0)
+            end
+            from (select f.attempts->-1) attempt (last)
+        ) charged (used)
+        where f.counted is not null and a.tokens_per_minute is not null
     )
-    insert into minutes
-    select f.account_id, floor(extract(epoch from f.claimed_at))::bigint, 0, f.used - f.estimate
-    from freed f join accounts a on a.id = f.account_id
-    where a.tokens_per_minute is not null and not f.elsewhere;
+    select count(*) into freed from freed;
+    if freed < cardinality(ids) then
+        perform take_back_lost(started, ids, statuses);
+    end if;
 
     with written as (
-        insert into ledger
-        select distinct on (row.started_at, row.id) row.*
-        from jsonb_populate_recordset(null::ledger, batch) row
-        order by row.started_at, row.id
-        on conflict (started_at, id) do update set
-            account_id = excluded.account_id, served_model = excluded.served_model, status = excluded.status,
-            http_status = excluded.http_status, error = excluded.error, attempts = excluded.attempts,
-            input_tokens = excluded.input_tokens, cache_read_tokens = excluded.cache_read_tokens,
-            cache_write_5m_tokens = excluded.cache_write_5m_tokens, cache_write_1h_tokens = excluded.cache_write_1h_tokens,
-            output_tokens = excluded.output_tokens, thinking_tokens = excluded.thinking_tokens,
-            tool_use_tokens = excluded.tool_use_tokens, searches = excluded.searches,
-            cost_micros = excluded.cost_micros, estimated = excluded.estimated, unpriced = excluded.unpriced,
-            first_token_ms = excluded.first_token_ms, duration_ms = excluded.duration_ms,
-            upstream_request_id = excluded.upstream_request_id
-        where ledger.status = 'lost' and excluded.status <> 'lost'
-        returning key_id, started_at, id, model, status, ledger_tokens(ledger) as tokens, cost_micros
-    ), changed as (
-        -- A statement sees the tables as they were before it: `before` is what a row said that was given up as lost.
+        insert into ledger (
+            id, started_at, key_id, account_id, pool, provider, operation, model, served_model, stream, session, client,
+            affinity, status, http_status, error, attempts, input_tokens, cache_read_tokens, cache_write_5m_tokens,
+            cache_write_1h_tokens, output_tokens, thinking_tokens, tool_use_tokens, searches, cost_micros, estimated, unpriced,
+            first_token_ms, duration_ms, upstream_request_id, crossed
+        )
+        select * from unnest(
+            ids, started, keys, accounts, pools, providers, operations, models, served_models, streams, sessions, clients,
+            affinities, statuses, http_statuses, errors, attempts, input_tokens, cache_read_tokens, cache_write_5m_tokens,
+            cache_write_1h_tokens, output_tokens, thinking_tokens, tool_use_tokens, searches, costs, estimated, unpriced,
+            first_token_ms, duration_ms, upstream_request_ids, crossed
+        )
+        on conflict (started_at, id) do nothing
+        returning key_id, started_at, model, status, cost_micros,
+            coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_5m_tokens, 0)
+            + coalesce(cache_write_1h_tokens, 0) + coalesce(output_tokens, 0) + coalesce(tool_use_tokens, 0) as tokens
+    ), quarters as (
         select
-            row.key_id, row.started_at, left(coalesce(row.model, ''), 200) as model,
-            (before.id is null)::integer as requests,
-            (row.status not in ('completed', 'cancelled'))::integer
-                - coalesce((before.status not in ('completed', 'cancelled'))::integer, 0) as errors,
-            row.tokens - coalesce(ledger_tokens(before), 0) as tokens,
-            row.cost_micros - coalesce(before.cost_micros, 0) as cost_micros
-        from written row left join ledger before on before.started_at = row.started_at and before.id = row.id
+            key_id, date_bin('15 minutes', started_at, 'epoch') as start, left(coalesce(model, ''), 200) as model,
+            count(*) as requests, count(*) filter (where status not in ('completed', 'cancelled')) as errors,
+            sum(tokens) as tokens, sum(cost_micros) as cost_micros
+        from written group by 1, 2, 3
     )
     insert into key_usage as sum
     select
-        c.key_id, s.span, date_bin(s.length, c.started_at, 'epoch'), c.model,
-        sum(c.requests), sum(c.errors), sum(c.tokens), sum(c.cost_micros)
-    from changed c cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
+        key_id, span, date_bin(length, start, 'epoch'), model, sum(requests), sum(errors), sum(tokens), sum(cost_micros)
+    from quarters cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
     group by 1, 2, 3, 4
     -- In one order everywhere, so that two settlements never wait for each other.
     order by 1, 2, 3, 4
     on conflict (key_id, span, start, model) do update set
         requests = sum.requests + excluded.requests, errors = sum.errors + excluded.errors,
         tokens = sum.tokens + excluded.tokens, cost_micros = sum.cost_micros + excluded.cost_micros;
+end
+$$;
+
+-- Takes those of the rows away that were given up as lost, and what they added to the sums: the true ones are about to come.
+create function take_back_lost(started timestamptz[], ids text[], statuses text[]) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+    with lost as (
+        delete from ledger l using unnest(started, ids, statuses) r (started_at, id, status)
+        where l.started_at = r.started_at and l.id = r.id and l.status = 'lost' and r.status <> 'lost'
+        returning l.key_id, l.started_at, left(coalesce(l.model, ''), 200) as model, ledger_tokens(l) as tokens, l.cost_micros
+    )
+    insert into key_usage as sum
+    select
+        key_id, span, date_bin(length, started_at, 'epoch'), model, -count(*), -count(*), -sum(tokens), -sum(cost_micros)
+    from lost cross join (values ('quarter', interval '15 minutes'), ('day', interval '24 hours')) s (span, length)
+    group by 1, 2, 3, 4
+    order by 1, 2, 3, 4
+    on conflict (key_id, span, start, model) do update set
+        requests = sum.requests + excluded.requests, errors = sum.errors + excluded.errors,
+        tokens = sum.tokens + excluded.tokens, cost_micros = sum.cost_micros + excluded.cost_micros;
+end
+$$;
+
+-- The same from objects with the ledger's columns: from statements of older releases, from the log, and for what is lost.
+create or replace function settle(batch jsonb) returns void language plpgsql as $$
+begin
+    perform settle_all(
+        array_agg(r.id), array_agg(r.started_at), array_agg(r.key_id), array_agg(r.account_id), array_agg(r.pool),
+        array_agg(r.provider), array_agg(r.operation), array_agg(r.model), array_agg(r.served_model), array_agg(r.stream),
+        array_agg(r.session), array_agg(r.client), array_agg(r.affinity), array_agg(r.status), array_agg(r.http_status),
+        array_agg(r.error), array_agg(r.attempts), array_agg(r.input_tokens), array_agg(r.cache_read_tokens),
+        array_agg(r.cache_write_5m_tokens), array_agg(r.cache_write_1h_tokens), array_agg(r.output_tokens),
+        array_agg(r.thinking_tokens), array_agg(r.tool_use_tokens), array_agg(r.searches), array_agg(r.cost_micros),
+        array_agg(r.estimated), array_agg(r.unpriced), array_agg(r.first_token_ms), array_agg(r.duration_ms),
+        array_agg(r.upstream_request_id), array_agg(r.crossed)
+    )
+    from (
+        select distinct on (started_at, id) * from jsonb_populate_recordset(null::ledger, batch) order by started_at, id
+    ) r;
 end
 $$;
 
@@ -110,7 +166,7 @@ begin
         returning account_id, draft
     )
     select jsonb_agg(
-        jsonb_set(draft, '{attempts,-1,account}', to_jsonb(account_id)) || jsonb_build_object(
+        jsonb_set(draft::jsonb, '{attempts,-1,account}', to_jsonb(account_id)) || jsonb_build_object(
             'account_id', account_id,
             'status', 'lost',
             'duration_ms', greatest(0, extract(epoch from now() - (draft->>'started_at')::timestamptz) * 1000)::integer

@@ -22,9 +22,6 @@ create table former_secrets (
 );
 create index on former_secrets (key_id);
 
--- The second a limit by the minute counts a request in. A lease that moves to another account keeps it.
-alter table leases add column admitted_at timestamptz not null default clock_timestamp();
-
 -- Requests and tokens of keys by the second, as `minutes` has them of accounts; only of keys with a limit by the minute.
 create unlogged table key_minutes (
     key_id    text not null,
@@ -113,14 +110,10 @@ begin
             where u.key_id = holder.id and u.span = 'day' and u.start >= whole_days
               and (patterns = '{}' or u.model like any (patterns))
             union all
-            select case measure
-                when 'requests' then 1
-                when 'tokens' then ledger_tokens(jsonb_populate_record(null::ledger, l.draft))
-                else (l.draft->>'cost_micros')::bigint
-            end
+            select case measure when 'requests' then 1 when 'tokens' then l.tokens else l.cost_micros end
             from leases l
-            where l.key_id = holder.id and (l.draft->>'started_at')::timestamptz >= since
-              and (patterns = '{}' or left(coalesce(l.draft->>'model', ''), 200) like any (patterns))
+            where l.key_id = holder.id and l.started_at >= since
+              and (patterns = '{}' or left(coalesce(l.model, ''), 200) like any (patterns))
         ) part (amount)
     );
 end

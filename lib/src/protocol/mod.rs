@@ -172,6 +172,21 @@ impl Operation {
         serde_json::from_value(word.into()).ok()
     }
 
+    /// That word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::CountTokens => "count_tokens",
+            Self::Embed => "embed",
+            Self::Models => "models",
+            Self::Batches => "batches",
+            Self::BatchResults => "batch_results",
+            Self::Caches => "caches",
+            Self::Files => "files",
+            Self::Other => "other",
+        }
+    }
+
     /// Whether the upstream charges nothing for it.
     pub fn is_free(self) -> bool {
         !matches!(self, Self::Generate | Self::Embed)

@@ -4,9 +4,15 @@ use std::{future::Future, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::{
+    Row,
+    types::{Json, Type},
+};
 
-use super::{AttemptRecord, Lane, Lanes, Spent, Store};
+use super::{
+    AttemptRecord, Columns, Lane, Lanes, Spent, Store,
+    columns::{bigint, integer},
+};
 use crate::{
     access::{Limit, Standing},
     error::Result,
@@ -14,7 +20,7 @@ use crate::{
 };
 
 /// What a request asks of the database before it may go out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Claim {
     /// The request; a second claim of the same moves its lease.
     pub request: RequestId,
@@ -34,18 +40,14 @@ pub struct Claim {
     pub secret_ends: Option<Timestamp>,
     /// Where these are only the best of many: the others that may not serve this request, though nothing is wrong with
     /// them. Then the conversation may stay on an account that is not named.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unsuited: Option<Vec<AccountId>>,
     /// The conversation.
     pub session: Option<String>,
     /// Whether no other account can serve it, so that its conversation moves here for good.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
     /// How it stays where it is; `None`: it does not.
-    #[serde(flatten)]
     pub affinity: Option<Binding>,
     /// Where Redis counts the minutes; `None`: only Postgres does.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<Minutes>,
     /// What is known of the ledger row.
     pub draft: Draft,
@@ -70,7 +72,7 @@ pub enum Minutes {
 }
 
 /// How a conversation stays on its account.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct Binding {
     /// It is forgotten after so long a silence.
     pub session_seconds: u32,
@@ -106,9 +108,6 @@ pub struct Draft {
     pub spent: Spent,
     /// Those before it, and then it too; empty where there were none.
     pub attempts: Vec<AttemptRecord>,
-    /// What the claim puts down for this attempt, where there were others before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub claimed_tokens: Option<u64>,
 }
 
 /// A claim that was granted.
@@ -193,28 +192,90 @@ impl From<Standing> for Limited {
 type ClaimRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Outcome>>> + Send>>;
 type RenewRun = std::pin::Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
+const CLAIM: &str = "
+    select outcome, account_id, affinity, limited, left_account
+    from claim_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let sql = "select outcome, account_id, affinity, limited, left_account from claim($1)";
-    let rows = lanes.rows(Lane::Hot, sql, &[(&Json(claims), Type::JSONB)]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| match row.get("outcome") {
-            "granted" => Ok(Granted {
-                account: AccountId::from(row.get::<_, String>("account_id")),
-                affinity: row.get("affinity"),
-                left: row.get::<_, Option<String>>("left_account").map(AccountId::from),
-            }),
-            "key_gone" => Err(Refused::KeyGone),
-            "settings_changed" => Err(Refused::SettingsChanged),
-            "key_busy" => Err(Refused::KeyBusy),
-            "uncounted" => Err(Refused::Uncounted(AccountId::from(row.get::<_, String>("account_id")))),
-            "key_limited" => {
-                let Json(Limited { rule, used, resets_at }) = row.get("limited");
-                Err(Refused::KeyLimited(Box::new(Standing { limit: rule, used, resets_at })))
-            }
-            _ => Err(Refused::AccountsBusy),
-        })
-        .collect())
+    let columns = Columns::of(claims)
+        .add(Type::TEXT_ARRAY, |claim| claim.request.as_str())
+        .add(Type::INT8_ARRAY, |claim| claim.revision)
+        .add(Type::TEXT_ARRAY, |claim| claim.key.as_str())
+        .add(Type::TEXT_ARRAY, |claim| &*claim.pool)
+        .add(Type::TEXT_ARRAY, |claim| &*claim.family)
+        .add(Type::INT8_ARRAY, |claim| bigint(claim.tokens))
+        .add(Type::TEXT_ARRAY, Claim::named)
+        .add(Type::TEXT_ARRAY, |claim| claim.session.as_deref())
+        .add(Type::INT4_ARRAY, |claim| Some(integer(claim.affinity?.session_seconds)))
+        .add(Type::INT4_ARRAY, |claim| Some(integer(claim.affinity?.session_in_flight)))
+        .add(Type::BOOL_ARRAY, Claim::is_special)
+        .add(Type::JSONB_ARRAY, |claim| More::of(claim).map(Json))
+        .add(Type::JSON_ARRAY, |claim| Json(&claim.draft))
+        .add(Type::TIMESTAMPTZ_ARRAY, |claim| claim.draft.started_at)
+        .add(Type::TEXT_ARRAY, |claim| claim.draft.model.as_deref())
+        .add(Type::INT8_ARRAY, |claim| bigint(claim.draft.spent.tokens.all()))
+        .add(Type::INT8_ARRAY, |claim| claim.draft.spent.cost_micros);
+    let rows = lanes.rows(Lane::Hot, CLAIM, &columns.parameters()).await?;
+    Ok(rows.iter().map(outcome).collect())
+}
+
+impl Claim {
+    /// The accounts as one text.
+    fn named(&self) -> Option<String> {
+        let ids: Vec<_> = self.accounts.as_ref()?.iter().map(AccountId::as_str).collect();
+        Some(ids.join(","))
+    }
+
+    /// Whether something other than the state of key and accounts has a say in it.
+    fn is_special(&self) -> bool {
+        self.pinned
+            || self.secret_ends.is_some()
+            || matches!(self.minutes, Some(Minutes::Away))
+            || self.accounts.is_none()
+    }
+}
+
+/// What few claims have.
+#[derive(Debug, Serialize)]
+struct More<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsuited: Option<&'a [AccountId]>,
+    pinned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_ends: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minutes: Option<&'a Minutes>,
+}
+
+impl<'a> More<'a> {
+    fn of(claim: &'a Claim) -> Option<Self> {
+        let Claim { unsuited, pinned, secret_ends, minutes, .. } = claim;
+        let more = Self {
+            unsuited: unsuited.as_deref(),
+            pinned: *pinned,
+            secret_ends: *secret_ends,
+            minutes: minutes.as_ref(),
+        };
+        (more.pinned || more.unsuited.is_some() || more.secret_ends.is_some() || more.minutes.is_some()).then_some(more)
+    }
+}
+
+fn outcome(row: &Row) -> Outcome {
+    let account = |column: &str| row.get::<_, Option<String>>(column).map(AccountId::from);
+    match (row.get("outcome"), account("account_id")) {
+        ("granted", Some(account_id)) => {
+            Ok(Granted { account: account_id, affinity: row.get("affinity"), left: account("left_account") })
+        }
+        ("key_gone", _) => Err(Refused::KeyGone),
+        ("settings_changed", _) => Err(Refused::SettingsChanged),
+        ("key_busy", _) => Err(Refused::KeyBusy),
+        ("uncounted", Some(account_id)) => Err(Refused::Uncounted(account_id)),
+        ("key_limited", _) => {
+            let Json(Limited { rule, used, resets_at }) = row.get("limited");
+            Err(Refused::KeyLimited(Box::new(Standing { limit: rule, used, resets_at })))
+        }
+        _ => Err(Refused::AccountsBusy),
+    }
 }
 
 pub(super) fn renew(lanes: &Arc<Lanes>) -> impl Fn(Arc<[RequestId]>) -> RenewRun + Send + Sync + 'static + use<> {

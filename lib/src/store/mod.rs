@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod claim;
+mod columns;
 mod connect;
 mod examine;
 mod filter;
@@ -37,6 +38,7 @@ use crate::{
     error::{BoxError, Error, Kind, Result},
 };
 
+use columns::Columns;
 use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, Type};
 
-use super::{Lane, Lanes, Store};
+use super::{
+    Columns, Lane, Lanes, Store,
+    columns::{bigint, integer},
+};
 use crate::{
     error::Result,
     id::{AccountId, KeyId, RequestId},
@@ -25,6 +28,18 @@ pub enum Status {
     Refused,
     /// The caller hung up.
     Cancelled,
+}
+
+impl Status {
+    /// The ledger's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// One ledger row. The fields are the table's columns.
@@ -207,8 +222,59 @@ pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Record]>) -> SettleRun + S
     move |records| {
         let lanes = Arc::clone(&lanes);
         Box::pin(async move {
-            lanes.rows(Lane::Work, "select settle($1)", &[(&Json(&*records), Type::JSONB)]).await?;
+            settle(&lanes, &records).await?;
             Ok(vec![(); records.len()])
         })
     }
+}
+
+const SETTLE: &str = "
+    select settle_all(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
+        $26, $27, $28, $29, $30, $31, $32
+    )";
+
+async fn settle(lanes: &Lanes, records: &[Record]) -> Result<()> {
+    // In one order everywhere, so that two settlements of the same rows do not wait for each other.
+    let mut rows: Vec<&Record> = records.iter().collect();
+    rows.sort_unstable_by(|one, other| (one.started_at, &one.id).cmp(&(other.started_at, &other.id)));
+    let columns = Columns::of(&rows)
+        .add(Type::TEXT_ARRAY, |row| row.id.as_str())
+        .add(Type::TIMESTAMPTZ_ARRAY, |row| row.started_at)
+        .add(Type::TEXT_ARRAY, |row| row.key_id.as_str())
+        .add(Type::TEXT_ARRAY, |row| row.account_id.as_str())
+        .add(Type::TEXT_ARRAY, |row| &*row.pool)
+        .add(Type::TEXT_ARRAY, |row| row.provider)
+        .add(Type::TEXT_ARRAY, |row| row.operation.as_str())
+        .add(Type::TEXT_ARRAY, |row| row.model.as_deref())
+        .add(Type::TEXT_ARRAY, |row| row.served_model.as_deref())
+        .add(Type::BOOL_ARRAY, |row| row.stream)
+        .add(Type::TEXT_ARRAY, |row| row.session.as_deref())
+        .add(Type::TEXT_ARRAY, |row| row.client.as_deref())
+        .add(Type::TEXT_ARRAY, |row| row.affinity.as_deref())
+        .add(Type::TEXT_ARRAY, |row| row.status.as_str())
+        .add(Type::INT4_ARRAY, |row| row.http_status.map(i32::from))
+        .add(Type::TEXT_ARRAY, |row| row.error.as_deref())
+        .add(Type::JSONB_ARRAY, |row| Json(&*row.attempts));
+    let tokens: [fn(&Tokens) -> Option<u64>; 8] = [
+        |tokens| tokens.input_tokens,
+        |tokens| tokens.cache_read_tokens,
+        |tokens| tokens.cache_write_5m_tokens,
+        |tokens| tokens.cache_write_1h_tokens,
+        |tokens| tokens.output_tokens,
+        |tokens| tokens.thinking_tokens,
+        |tokens| tokens.tool_use_tokens,
+        |tokens| tokens.searches,
+    ];
+    let columns = tokens
+        .into_iter()
+        .fold(columns, |columns, kind| columns.add(Type::INT8_ARRAY, move |row| kind(&row.spent.tokens).map(bigint)))
+        .add(Type::INT8_ARRAY, |row| row.spent.cost_micros)
+        .add(Type::BOOL_ARRAY, |row| row.spent.estimated)
+        .add(Type::BOOL_ARRAY, |row| row.spent.unpriced)
+        .add(Type::INT4_ARRAY, |row| row.first_token_ms.map(integer))
+        .add(Type::INT4_ARRAY, |row| integer(row.duration_ms))
+        .add(Type::TEXT_ARRAY, |row| row.upstream_request_id.as_deref())
+        .add(Type::BOOL_ARRAY, |row| row.crossed);
+    lanes.rows(Lane::Work, SETTLE, &columns.parameters()).await.map(drop)
 }

@@ -9,6 +9,7 @@ mod books;
 mod breaker;
 mod breaks;
 mod bytes;
+mod claims;
 mod code_assist;
 mod costs;
 mod database;

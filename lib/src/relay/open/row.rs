@@ -53,13 +53,12 @@ pub(super) fn unsaid(arrival: &Arrival) -> Option<Usage> {
 pub(in crate::relay) fn draft(arrival: &Arrival, open: &Open, prices: &PriceTable) -> Draft {
     let blank = blank(arrival);
     let mut attempts = open.attempted_so_far();
-    let (mut spent, mut claimed_tokens) = (Spent::default(), None);
+    let mut spent = Spent::default();
     if let Some(usage) = unsaid(arrival) {
         let tokens = Tokens { input_tokens: Some(usage.input), ..Tokens::default() };
         spent = Spent { tokens, ..price(prices, &blank, None, &usage) };
     }
     if !attempts.is_empty() {
-        claimed_tokens = spent.tokens.input_tokens;
         // Whose account that is, the claim decides and `reap` fills in.
         let account = blank.account_id.clone();
         attempts.push(AttemptRecord { account, verdict: "lost", status: None, took_ms: 0, spent: Some(spent.clone()) });
@@ -76,7 +75,6 @@ pub(in crate::relay) fn draft(arrival: &Arrival, open: &Open, prices: &PriceTabl
         stream: blank.stream,
         session: blank.session,
         client: blank.client,
-        claimed_tokens,
         spent,
         attempts,
     }

@@ -179,7 +179,7 @@ async fn a_release_that_the_schema_no_longer_serves_is_told_which_one_does() {
         .execute(&format!(
             "alter table schema_migrations add column min_code integer;
              insert into schema_migrations (version, name, min_code) values ({later}, 'contract', {later} - 1);
-             drop function claim(jsonb)"
+             drop function claim_all"
         ))
         .await;
     let says = format!("serves releases from version {} on, and this release knows version {}", later - 1, later - 2);
