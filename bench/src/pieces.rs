@@ -7,10 +7,10 @@ use gateway::{
     access::PresentedKey,
     pool::{Account, Ask, Lot, Strategy, rank},
     protocol::{Api, Call, Demand, Form, Operation, Protocol, Provider, meter, presented_keys},
+    store::{encode_claims, encode_settlements},
 };
 use globset::GlobSet;
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::{conversations, rows};
@@ -22,7 +22,7 @@ pub(crate) type Piece = Box<dyn FnMut()>;
 type Named = (&'static str, fn() -> Piece);
 
 /// Every piece.
-pub(crate) const PIECES: [Named; 10] = [
+pub(crate) const PIECES: [Named; 11] = [
     ("read a long request, Anthropic", || reader("/v1/messages", &conversations::anthropic())),
     ("read a long request, Gemini", || {
         reader("/v1beta/models/gemini-3.8-pro:streamGenerateContent?alt=sse", &conversations::gemini())
@@ -32,9 +32,10 @@ pub(crate) const PIECES: [Named; 10] = [
     ("rank 100 accounts with globs of models", || ranking(100, Strategy::Weighted, &["claude-*"])),
     ("meter a stream of 100 events, Anthropic", || metering(Provider::Anthropic, conversations::anthropic_events(100))),
     ("meter a stream of 100 events, Gemini", || metering(Provider::Gemini, conversations::gemini_events(100))),
-    ("encode a claim", || encoding(vec![rows::claim(0)])),
-    ("encode a settlement", || encoding(vec![rows::record(0)])),
-    ("encode 32 settlements", || encoding((0..32).map(rows::record).collect())),
+    ("encode a claim", || claiming(1)),
+    ("encode 32 claims", || claiming(32)),
+    ("encode a settlement", || settling(1)),
+    ("encode 32 settlements", || settling(32)),
 ];
 
 /// From the head to the demand: the dialect, the key, the call, and the body in one pass.
@@ -96,9 +97,19 @@ fn metering(provider: Provider, events: Vec<String>) -> Piece {
     })
 }
 
-/// As parameters go to Postgres.
-fn encoding<T: Serialize + 'static>(rows: Vec<T>) -> Piece {
+/// A batch of claims, as it goes to Postgres.
+fn claiming(count: usize) -> Piece {
+    let claims: Vec<_> = (0..count).map(rows::claim).collect();
     Box::new(move || {
-        black_box(serde_json::to_vec(black_box(&rows)).expect("rows have no odd keys"));
+        black_box(encode_claims(black_box(&claims)).expect("claims have the types of their columns"));
+    })
+}
+
+/// A batch of rows, as it goes to Postgres.
+fn settling(count: usize) -> Piece {
+    let records: Vec<_> = (0..count).map(rows::record).collect();
+    Box::new(move || {
+        let rows: Vec<_> = records.iter().collect();
+        black_box(encode_settlements(black_box(&rows)).expect("rows have the types of their columns"));
     })
 }

@@ -95,7 +95,6 @@ pub(crate) fn claim(number: usize) -> Claim {
             client: Some("claude-cli/2.1.330 (external, cli)".to_owned()),
             spent: Spent { estimated: true, ..spent() },
             attempts: Vec::new(),
-            claimed_tokens: None,
         },
     }
 }
@@ -127,5 +126,6 @@ pub(crate) fn record(number: usize) -> Record {
         first_token_ms: Some(812),
         duration_ms: 9_870,
         upstream_request_id: Some("req_011CQ0123456789abcdef".to_owned()),
+        crossed: None,
     }
 }

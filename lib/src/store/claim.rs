@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{
@@ -197,7 +198,17 @@ const CLAIM: &str = "
     from claim_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let columns = Columns::of(claims)
+    let rows = lanes.rows(Lane::Hot, CLAIM, &columns(claims).parameters()).await?;
+    Ok(rows.iter().map(outcome).collect())
+}
+
+/// A batch of claims as the bytes that Postgres gets: for whoever measures what that costs.
+pub fn encode_claims(claims: &[Claim]) -> Result<BytesMut> {
+    columns(claims).encoded()
+}
+
+fn columns(claims: &[Claim]) -> Columns<'_, Claim> {
+    Columns::of(claims)
         .add(Type::TEXT_ARRAY, |claim| claim.request.as_str())
         .add(Type::INT8_ARRAY, |claim| claim.revision)
         .add(Type::TEXT_ARRAY, |claim| claim.key.as_str())
@@ -214,9 +225,7 @@ async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
         .add(Type::TIMESTAMPTZ_ARRAY, |claim| claim.draft.started_at)
         .add(Type::TEXT_ARRAY, |claim| claim.draft.model.as_deref())
         .add(Type::INT8_ARRAY, |claim| bigint(claim.draft.spent.tokens.all()))
-        .add(Type::INT8_ARRAY, |claim| claim.draft.spent.cost_micros);
-    let rows = lanes.rows(Lane::Hot, CLAIM, &columns.parameters()).await?;
-    Ok(rows.iter().map(outcome).collect())
+        .add(Type::INT8_ARRAY, |claim| claim.draft.spent.cost_micros)
 }
 
 impl Claim {

@@ -1,6 +1,9 @@
 //! A batch as a statement takes it: one array for each column, which costs Postgres less to read than objects do.
 
+use bytes::BytesMut;
 use tokio_postgres::types::{ToSql, Type};
+
+use crate::error::{Error, Result};
 
 /// The columns of a batch, in the order that the statement has them in.
 pub(super) struct Columns<'a, T> {
@@ -24,6 +27,15 @@ impl<'a, T> Columns<'a, T> {
     /// All of them.
     pub(super) fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
         self.columns.iter().map(|(values, array)| (&**values as &(dyn ToSql + Sync), array.clone())).collect()
+    }
+
+    /// The bytes of all of them, as they travel.
+    pub(super) fn encoded(&self) -> Result<BytesMut> {
+        let mut bytes = BytesMut::new();
+        for (values, array) in &self.columns {
+            values.to_sql_checked(array, &mut bytes).map_err(Error::internal)?;
+        }
+        Ok(bytes)
     }
 }
 

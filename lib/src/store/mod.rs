@@ -43,7 +43,7 @@ use lanes::{Lane, Lanes, Loan, Parameters, Transaction};
 
 use audit::Change;
 pub use audit::{ChangeFilter, ChangeRow};
-pub use claim::{Binding, Claim, Draft, Granted, Limited, Minutes, Outcome, Refused};
+pub use claim::{Binding, Claim, Draft, Granted, Limited, Minutes, Outcome, Refused, encode_claims};
 pub use examine::{Examined, OLDEST_SERVER, Unfit, examine};
 pub use filter::Filter;
 pub use migrate::{LATEST as LATEST_SCHEMA, migrate, migrate_aloud};
@@ -53,7 +53,7 @@ pub(crate) use reports::POINT_SECONDS;
 pub use reports::{LimitHistory, LimitPoint, Report};
 pub use requests::{Attempt, Cursor, Only, RequestRow};
 pub(crate) use requests::{TOKENS, usd};
-pub use settle::{AttemptRecord, Record, Spent, Status, Tokens};
+pub use settle::{AttemptRecord, Record, Spent, Status, Tokens, encode_settlements};
 pub use standing::Stands;
 pub use stats::{
     Counted, CountedAccount, GroupBy, GroupRow, Histogram, Line, Live, Measures, Metric, Series, Sort, Step, Totals,

@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, Type};
@@ -238,7 +239,16 @@ async fn settle(lanes: &Lanes, records: &[Record]) -> Result<()> {
     // In one order everywhere, so that two settlements of the same rows do not wait for each other.
     let mut rows: Vec<&Record> = records.iter().collect();
     rows.sort_unstable_by(|one, other| (one.started_at, &one.id).cmp(&(other.started_at, &other.id)));
-    let columns = Columns::of(&rows)
+    lanes.rows(Lane::Work, SETTLE, &columns(&rows).parameters()).await.map(drop)
+}
+
+/// Rows as the bytes that Postgres gets: for whoever measures what that costs.
+pub fn encode_settlements(rows: &[&Record]) -> Result<BytesMut> {
+    columns(rows).encoded()
+}
+
+fn columns<'a>(rows: &'a [&'a Record]) -> Columns<'a, &'a Record> {
+    let columns = Columns::of(rows)
         .add(Type::TEXT_ARRAY, |row| row.id.as_str())
         .add(Type::TIMESTAMPTZ_ARRAY, |row| row.started_at)
         .add(Type::TEXT_ARRAY, |row| row.key_id.as_str())
@@ -266,7 +276,7 @@ async fn settle(lanes: &Lanes, records: &[Record]) -> Result<()> {
         |tokens| tokens.tool_use_tokens,
         |tokens| tokens.searches,
     ];
-    let columns = tokens
+    tokens
         .into_iter()
         .fold(columns, |columns, kind| columns.add(Type::INT8_ARRAY, move |row| kind(&row.spent.tokens).map(bigint)))
         .add(Type::INT8_ARRAY, |row| row.spent.cost_micros)
@@ -275,6 +285,5 @@ async fn settle(lanes: &Lanes, records: &[Record]) -> Result<()> {
         .add(Type::INT4_ARRAY, |row| row.first_token_ms.map(integer))
         .add(Type::INT4_ARRAY, |row| integer(row.duration_ms))
         .add(Type::TEXT_ARRAY, |row| row.upstream_request_id.as_deref())
-        .add(Type::BOOL_ARRAY, |row| row.crossed);
-    lanes.rows(Lane::Work, SETTLE, &columns.parameters()).await.map(drop)
+        .add(Type::BOOL_ARRAY, |row| row.crossed)
 }
