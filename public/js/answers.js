@@ -1,5 +1,7 @@
 //! Reads the API's answers: the one place that knows their field names. What an answer lacks is null.
 
+import { number, prompt, sum, text, total } from "./values.js";
+
 /** The figures of `GET /api/stats/summary`; `previous` holds those of the period before, when the server gives them. */
 export function summary(answer) {
   const previous = answer.previous ? figures(answer.previous) : null;
@@ -45,7 +47,8 @@ export function group(answer) {
 /** `GET /api/stats/series`; the others that share a line are `other`. */
 export function series(answer) {
   return {
-    metric: answer.metric, step: answer.step,
+    metric: answer.metric,
+    step: answer.step,
     times: answer.times ?? [],
     lines: (answer.series ?? []).map(({ group, name, other, values }) => ({ id: group ?? null, name: name ?? group ?? null, other: other === true, values })),
   };
@@ -82,8 +85,10 @@ export function change(answer) {
     id: String(answer.id),
     at: answer.at ?? null,
     actor: answer.actor_name ?? answer.actor ?? null,
-    action: answer.action ?? null, subject: answer.subject ?? null,
-    before: answer.before ?? null, after: answer.after ?? null,
+    action: answer.action ?? null,
+    subject: answer.subject ?? null,
+    before: answer.before ?? null,
+    after: answer.after ?? null,
   };
 }
 
@@ -213,22 +218,6 @@ function usage(answer) {
   };
 }
 
-// The kinds of the prompt do not overlap; thinking is part of the output and not counted again.
-const PROMPT = ["input", "cache_read", "cache_write_5m", "cache_write_1h", "tool_use"];
-
-function prompt(tokens) {
-  return sum(PROMPT.map((kind) => tokens?.[kind]));
-}
-
-function total(tokens) {
-  return typeof tokens === "number" ? tokens : sum([...PROMPT, "output"].map((kind) => tokens?.[kind]));
-}
-
-function sum(values) {
-  const known = values.filter((value) => number(value) !== null);
-  return known.length ? known.reduce((left, right) => left + right) : null;
-}
-
 // What is set and, where the server says it, how much of it is used. `limits` alone says nothing of use.
 function limits(answer, standing) {
   const known = standing ?? Object.entries(answer ?? {}).map(([limit, value]) => ({ limit, value }));
@@ -239,12 +228,4 @@ function limits(answer, standing) {
 function reported({ name, family, limit, remaining, utilization, resets_at: resets, status }) {
   const counted = number(limit) !== null && number(remaining) !== null && limit > 0 ? 1 - remaining / limit : null;
   return { name, family: family ?? null, limit: number(limit), remaining: number(remaining), used: number(utilization) ?? counted, resets: resets ?? null, status: status ?? null };
-}
-
-function text(error) {
-  return typeof error === "string" ? error : error?.message ?? null;
-}
-
-function number(value) {
-  return typeof value === "number" ? value : null;
 }
