@@ -26,8 +26,10 @@ const BUSY_FOR: Duration = Duration::from_secs(2);
 const SETTLING: Duration = Duration::from_millis(50);
 /// Nobody knows when an account that an operator has to see to will be back.
 const AWAY_FOR: Duration = Duration::from_secs(60);
-/// How often it is looked who serves before the caller is told to come back.
+/// How often all may be found busy before the caller is told to come back.
 const LOOKS: usize = 4;
+/// So long a request is decided anew while an operator changes one thing after the other.
+const CHANGING: Duration = Duration::from_secs(4);
 /// The accounts that one claim names; when all of them are busy, a further claim names the next.
 const NAMED_AT_ONCE: usize = 64;
 
@@ -38,27 +40,30 @@ pub(super) async fn next_account(
     open: &Open,
     tried: &[AccountId],
 ) -> Result<Account> {
-    for look in 1..=LOOKS {
+    let (began, mut looks) = (Instant::now(), 0);
+    // The first look is on what is remembered.
+    let mut fresh = false;
+    loop {
         arrival.allowed()?;
         let asked = Instant::now();
         let snapshot = Arc::clone(&arrival.snapshot);
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
-        if ranking.is_empty() {
-            // The first look is on what is remembered.
-            if look > 1 {
-                return Err(nobody(arrival, &ranking));
-            }
-        } else {
+        if !ranking.is_empty() {
             match claim_in_order(cx, arrival, open, ranking).await? {
                 Ok(granted) => return named(&snapshot, &granted.account),
-                Err(Refused::SettingsChanged) => {}
-                Err(refused) if refused.is_final() || look == LOOKS => return Err(refusal(arrival, refused)),
-                Err(_) => sleep(SETTLING).await,
+                Err(Refused::SettingsChanged) if began.elapsed() < CHANGING => {}
+                Err(refused) if refused.is_final() || looks + 1 == LOOKS => return Err(refusal(arrival, refused)),
+                Err(_) => {
+                    looks += 1;
+                    sleep(SETTLING).await;
+                }
             }
+        } else if fresh {
+            return Err(nobody(arrival, &ranking));
         }
         look_again(cx, arrival, asked).await?;
+        fresh = true;
     }
-    Err(everyone_busy(arrival))
 }
 
 /// Claims the first account of the order that is free.
@@ -85,21 +90,21 @@ fn named(snapshot: &Snapshot, id: &AccountId) -> Result<Account> {
 
 /// Claims for a request that comes with its caller's own login: all that holds of the key holds, and no account is taken.
 pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) -> Result<AccountId> {
-    for look in 1..=LOOKS {
+    let (began, mut looks) = (Instant::now(), 0);
+    loop {
         arrival.allowed()?;
         let asked = Instant::now();
         match claim_to_the_end(cx, arrival, open, claim(arrival, open, None)).await? {
             Ok(granted) => return Ok(granted.account),
-            Err(Refused::KeyBusy) if look < LOOKS => sleep(SETTLING).await,
-            Err(refused @ (Refused::KeyGone | Refused::KeyLimited(_) | Refused::KeyBusy)) => {
-                return Err(refusal(arrival, refused));
+            Err(Refused::SettingsChanged) if began.elapsed() < CHANGING => {}
+            Err(refused) if refused.is_final() || looks + 1 == LOOKS => return Err(refusal(arrival, refused)),
+            Err(_) => {
+                looks += 1;
+                sleep(SETTLING).await;
             }
-            Err(Refused::SettingsChanged | Refused::AccountsBusy | Refused::Uncounted(_)) => {}
         }
         look_again(cx, arrival, asked).await?;
     }
-    let message = "this gateway's settings are being changed; try again shortly";
-    Err(Error::new(Kind::Unavailable, message).with_retry_after(BUSY_FOR))
 }
 
 /// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the task holds the
@@ -193,7 +198,11 @@ fn refusal(arrival: &Arrival, refused: Refused) -> Error {
         Refused::KeyGone => Error::new(Kind::Unauthenticated, "this API key is revoked or expired"),
         Refused::KeyLimited(standing) => standing.refusal(clock::now()),
         Refused::KeyBusy => key_busy(arrival),
-        Refused::AccountsBusy | Refused::SettingsChanged | Refused::Uncounted(_) => everyone_busy(arrival),
+        Refused::SettingsChanged => {
+            Error::new(Kind::Unavailable, "this gateway's settings are being changed; try again shortly")
+                .with_retry_after(BUSY_FOR)
+        }
+        Refused::AccountsBusy | Refused::Uncounted(_) => everyone_busy(arrival),
     }
 }
 
