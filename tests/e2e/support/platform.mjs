@@ -47,14 +47,17 @@ async function serve({ routes, functions, output }, request, response) {
   response.once("close", () => answer.destroy());
 }
 
-/** Walks the routes as the platform does: headers first, then files and functions, then rewrites. */
+/** Walks the routes as the platform does: headers first, then files and functions, then what a miss may mean, then rewrites. */
 async function route(routes, functions, output, path) {
   const headers = {};
+  const misses = routes.slice(routes.findIndex((rule) => rule.handle === "miss")).filter((rule) => rule.dest);
   for (const rule of routes) {
     if (rule.handle === "filesystem") {
       const file = await staticFile(output, path);
       if (file) return { headers, file };
-      if (functionAt(functions, path)) return { headers, destination: functionAt(functions, path) };
+      const meant = misses.filter(({ src }) => new RegExp(src).test(path)).map(({ src, dest }) => path.replace(new RegExp(src), dest));
+      const destination = [path, ...meant].map((name) => functionAt(functions, name)).find(Boolean);
+      if (destination) return { headers, destination };
     }
     if (rule.handle === "error") break;
     if (!rule.src || !new RegExp(rule.src).test(path)) continue;
