@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { main, Plain, root } from "./command.mjs";
 
 /** Package by package: what it is called in `node_modules/`, and the files of it that are served. */
-const PACKAGES = { uplot: ["dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE"] };
+const PACKAGES = { uplot: ["dist/uPlot.iife.min.js", "dist/uPlot.min.css", "LICENSE"] };
 
 await main(async () => {
   for (const [name, files] of Object.entries(PACKAGES)) {
