@@ -17,7 +17,7 @@ import { House } from "./bench/scale/house.mjs";
 import { document, tables } from "./bench/scale/table.mjs";
 import { play, Stage } from "./bench/stage.mjs";
 import { script, steps } from "./bench/steps.mjs";
-import { main, Plain, root } from "./command.mjs";
+import { main, Plain, reportTimed as report, root } from "./command.mjs";
 
 const { values: options } = parseArgs({
   options: { quick: { type: "boolean", default: false }, rows: { type: "string" }, ms: { type: "string" }, binaries: { type: "string" } },
@@ -34,7 +34,6 @@ const SERVER = {
 };
 const BYTES_A_ROW = 1_500;
 const BASE = { rows: 1_000, keys: 10, accounts: 10 };
-const began = Date.now();
 
 await main(async () => {
   if (!(size.rows >= 1_000) || !Number.isInteger(size.rows)) throw new Plain("--rows is a whole number, at least 1000");
@@ -52,11 +51,6 @@ await main(async () => {
     await stage.close();
   }
 });
-
-function report(line) {
-  const seconds = Math.round((Date.now() - began) / 1_000);
-  console.log(`> ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} ${line}`);
-}
 
 async function bench(stage) {
   report("Starting PostgreSQL and the fake upstream");

@@ -17,7 +17,7 @@ import pg from "pg";
 import { exportTable } from "./bench/stats/export.mjs";
 import { document, exported, table } from "./bench/stats/table.mjs";
 import { questions } from "./bench/stats/questions.mjs";
-import { main, Plain, root } from "./command.mjs";
+import { main, Plain, report, root } from "./command.mjs";
 import { buildGateway } from "./local.mjs";
 import { startPostgres } from "./postgres.mjs";
 
@@ -51,10 +51,6 @@ await main(async () => {
     await home.leave();
   }
 });
-
-function report(line) {
-  console.log(`> ${line}`);
-}
 
 /** A database with nothing in it: `{ url, leave }`. */
 async function emptyDatabase() {

@@ -18,7 +18,7 @@ import { writeScaling } from "./bench/scaling.mjs";
 import { Stage } from "./bench/stage.mjs";
 import { batchLoads, steps } from "./bench/steps.mjs";
 import { document, tables } from "./bench/table.mjs";
-import { main, Plain, root } from "./command.mjs";
+import { main, Plain, reportTimed as report, root } from "./command.mjs";
 
 const { values: options } = parseArgs({
   options: { quick: { type: "boolean", default: false }, ms: { type: "string" }, binaries: { type: "string" } },
@@ -26,7 +26,6 @@ const { values: options } = parseArgs({
 const size = options.quick
   ? { rounds: 1, measure_ms: Number(options.ms ?? 1_000), starts: 2, crowd: 200, crowdRounds: 1 }
   : { rounds: 5, measure_ms: 2_000, starts: 9, crowd: 2_000, crowdRounds: 3 };
-const began = Date.now();
 
 await main(async () => {
   if (options.ms && !options.quick) throw new Plain("--ms goes with --quick");
@@ -44,11 +43,6 @@ await main(async () => {
     await stage.close();
   }
 });
-
-function report(line) {
-  const seconds = Math.round((Date.now() - began) / 1_000);
-  console.log(`> ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} ${line}`);
-}
 
 /** Everything from the first start to the last check; the answer is what the tables are made of. */
 async function bench(stage) {

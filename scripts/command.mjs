@@ -19,6 +19,17 @@ export async function main(body) {
   }
 }
 
+/** Tells how far a command is. */
+export function report(line) {
+  console.log(`> ${line}`);
+}
+
+/** The same, and how long it has been under way. */
+export function reportTimed(line) {
+  const seconds = Math.round(process.uptime());
+  report(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} ${line}`);
+}
+
 /** Runs another program to its end, its output before the reader's eyes. */
 export function runVisibly(command, args, options = {}) {
   return new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-import { main, root } from "./command.mjs";
+import { main, report, root } from "./command.mjs";
 import { buildPrograms, installPrograms, refuseTakenPort } from "./local.mjs";
 import { startPostgres } from "./postgres.mjs";
 
@@ -43,10 +43,6 @@ await main(async () => {
   }
   report("Stopped, and all of it is gone");
 });
-
-function report(line) {
-  console.log(`> ${line}`);
-}
 
 function welcome({ address, token }) {
   console.log(`

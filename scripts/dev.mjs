@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-import { main, Plain, root } from "./command.mjs";
+import { main, Plain, report, root } from "./command.mjs";
 import { buildGateway, database, loadEnvFile, refuseTakenPort, secrets } from "./local.mjs";
 
 const stopping = new AbortController();
@@ -29,10 +29,6 @@ await main(async () => {
   }
   if (signal.aborted) report("Stopped");
 });
-
-function report(line) {
-  console.log(`> ${line}`);
-}
 
 /** The first signal lets open requests end; a later one does not wait for them. */
 function stop() {

@@ -74,9 +74,14 @@ impl Snapshot {
         self.policies.get(&provider).and_then(|pools| pools.get(pool)).unwrap_or(&self.default_policy)
     }
 
+    /// An account, where there is one of that id.
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.id == *id)
+    }
+
     /// The upstream's name for whom an account bills, where it is known.
-    pub(crate) fn organization(&self, account: &AccountId) -> Option<String> {
-        self.accounts.iter().find(|known| known.id == *account)?.organization.clone()
+    pub(crate) fn organization(&self, id: &AccountId) -> Option<String> {
+        self.account(id)?.organization.clone()
     }
 
     /// The issued key for what a caller presented.

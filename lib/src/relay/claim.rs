@@ -40,7 +40,7 @@ pub(super) async fn next_account(
     open: &Open,
     tried: &[AccountId],
 ) -> Result<Account> {
-    let (began, mut looks) = (Instant::now(), 0);
+    let mut looks = Looks::begin();
     // The first look is on what is remembered.
     let mut fresh = false;
     loop {
@@ -51,12 +51,7 @@ pub(super) async fn next_account(
         if !ranking.is_empty() {
             match claim_in_order(cx, arrival, open, ranking).await? {
                 Ok(granted) => return named(&snapshot, &granted.account),
-                Err(Refused::SettingsChanged) if began.elapsed() < CHANGING => {}
-                Err(refused) if refused.is_final() || looks + 1 == LOOKS => return Err(refusal(arrival, refused)),
-                Err(_) => {
-                    looks += 1;
-                    sleep(SETTLING).await;
-                }
+                Err(refused) => looks.again(refused).await.map_err(|refused| refusal(arrival, refused))?,
             }
         } else if fresh {
             return Err(nobody(arrival, &ranking));
@@ -84,26 +79,45 @@ async fn claim_in_order(
 }
 
 fn named(snapshot: &Snapshot, id: &AccountId) -> Result<Account> {
-    let account = snapshot.accounts.iter().find(|account| account.id == *id).cloned();
-    account.ok_or_else(|| Error::internal("a claim took an account that was not named"))
+    snapshot.account(id).cloned().ok_or_else(|| Error::internal("a claim took an account that was not named"))
 }
 
 /// Claims for a request that comes with its caller's own login: all that holds of the key holds, and no account is taken.
 pub(super) async fn passage(cx: &Context, arrival: &mut Arrival, open: &Open) -> Result<AccountId> {
-    let (began, mut looks) = (Instant::now(), 0);
+    let mut looks = Looks::begin();
     loop {
         arrival.allowed()?;
         let asked = Instant::now();
         match claim_to_the_end(cx, arrival, open, claim(arrival, open, None)).await? {
             Ok(granted) => return Ok(granted.account),
-            Err(Refused::SettingsChanged) if began.elapsed() < CHANGING => {}
-            Err(refused) if refused.is_final() || looks + 1 == LOOKS => return Err(refusal(arrival, refused)),
-            Err(_) => {
-                looks += 1;
-                sleep(SETTLING).await;
-            }
+            Err(refused) => looks.again(refused).await.map_err(|refused| refusal(arrival, refused))?,
         }
         look_again(cx, arrival, asked).await?;
+    }
+}
+
+/// How often, and since when, it has been looked who serves.
+struct Looks {
+    began: Instant,
+    busy: usize,
+}
+
+impl Looks {
+    fn begin() -> Self {
+        Self { began: Instant::now(), busy: 0 }
+    }
+
+    /// Returns when it is worth looking again after a refusal; gives it back when it never will be.
+    async fn again(&mut self, refused: Refused) -> Result<(), Refused> {
+        if refused == Refused::SettingsChanged && self.began.elapsed() < CHANGING {
+            return Ok(());
+        }
+        self.busy += 1;
+        if refused.is_final() || self.busy == LOOKS {
+            return Err(refused);
+        }
+        sleep(SETTLING).await;
+        Ok(())
     }
 }
 

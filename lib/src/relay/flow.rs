@@ -213,7 +213,7 @@ impl Body for Flow {
                 Next::Bytes(bytes) if bytes.is_empty() => {}
                 Next::Bytes(bytes) => {
                     this.open.see(&bytes);
-                    this.rest.iter_mut().for_each(|rest| rest.silence.is_broken());
+                    this.rest.iter_mut().for_each(|rest| rest.silence.interrupt());
                     match this.watch.as_mut().and_then(|watch| watch.see(&bytes)) {
                         None => return data(bytes),
                         Some(keeping) => this.state = State::Keeping(keeping, bytes),

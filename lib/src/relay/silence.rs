@@ -52,7 +52,7 @@ impl Silence {
     }
 
     /// The upstream has said something, and the caller gets it.
-    pub(super) fn is_broken(&mut self) {
+    pub(super) fn interrupt(&mut self) {
         self.heard = Instant::now();
         self.told = self.heard;
     }

@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     gateway::{Context, Gateway, Snapshot, attribute},
     http::Request,
+    id::AccountId,
     protocol::{Operation, Parent, SpanId, TraceId},
     random,
     store::{AttemptRecord, Record, Status},
@@ -173,7 +174,7 @@ impl Span {
             "llm_gateway.key.id": row.key_id,
             "llm_gateway.pool": row.pool,
             "llm_gateway.account.id": row.account_id,
-            "llm_gateway.account.name": name_of(snapshot, row.account_id.as_str()),
+            "llm_gateway.account.name": name_of(snapshot, &row.account_id),
             "llm_gateway.status": row.status,
             "llm_gateway.attempts": row.attempts.len(),
             "llm_gateway.stream": row.stream,
@@ -195,7 +196,7 @@ impl Span {
         snapshot: &Snapshot,
     ) -> Value {
         let delivered = attempt.verdict == "delivered";
-        let account = attempt.account.as_str();
+        let account = &attempt.account;
         let mut attributes = Map::from_iter(of_model(row));
         attributes.extend(into_map(json!({
             "http.response.status_code": attempt.status,
@@ -226,8 +227,7 @@ fn operation(row: &Record) -> Option<&'static str> {
 }
 
 fn name(row: &Record) -> String {
-    let own = serde_json::to_value(row.operation).unwrap_or_default();
-    let operation = operation(row).or(own.as_str()).unwrap_or_default();
+    let operation = operation(row).unwrap_or(row.operation.as_str());
     row.model.as_deref().map_or_else(|| operation.to_owned(), |model| format!("{operation} {model}"))
 }
 
@@ -252,9 +252,8 @@ fn failure(row: &Record) -> Option<&str> {
     }
 }
 
-fn name_of<'s>(snapshot: &'s Snapshot, account: &str) -> Option<&'s str> {
-    let known = snapshot.accounts.iter().find(|known| known.id.as_str() == account);
-    known.map(|known| known.name.as_str())
+fn name_of<'s>(snapshot: &'s Snapshot, account: &AccountId) -> Option<&'s str> {
+    snapshot.account(account).map(|known| known.name.as_str())
 }
 
 /// What is not known is left out.

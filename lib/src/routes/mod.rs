@@ -70,43 +70,27 @@ impl Router {
     /// API keys.
     pub const KEYS: Self = Self {
         name: "keys",
-        answer: |gateway, visit, mut request| {
-            Box::pin(async move {
-                let call = Managed::of(&visit, &mut request);
-                call.finish(match visit.context(gateway) {
-                    Ok(cx) => keys::answer(&cx, request).await,
-                    Err(error) => Err(error),
-                })
-            })
+        answer: |gateway, visit, request| {
+            Box::pin(managed(gateway, visit, request, |cx, request| Box::pin(keys::answer(cx, request))))
         },
         refuse: managed_refusal,
     };
     /// Accounts, and how requests are routed to them.
     pub const ACCOUNTS: Self = Self {
         name: "accounts",
-        answer: |gateway, visit, mut request| {
-            Box::pin(async move {
-                let call = Managed::of(&visit, &mut request);
-                call.finish(match visit.context(gateway) {
-                    Ok(cx) if segments(request.uri()).get(1) == Some(&"routing") => routing::answer(&cx, request).await,
-                    Ok(cx) => accounts::answer(&cx, request).await,
-                    Err(error) => Err(error),
-                })
-            })
+        answer: |gateway, visit, request| {
+            Box::pin(managed(gateway, visit, request, |cx, request| match segments(request.uri()).get(1) {
+                Some(&"routing") => Box::pin(routing::answer(cx, request)),
+                _ => Box::pin(accounts::answer(cx, request)),
+            }))
         },
         refuse: managed_refusal,
     };
     /// Statistics, and the gateway's own health.
     pub const STATS: Self = Self {
         name: "stats",
-        answer: |gateway, visit, mut request| {
-            Box::pin(async move {
-                let call = Managed::of(&visit, &mut request);
-                call.finish(match visit.context(gateway) {
-                    Ok(cx) => stats::answer(&cx, request).await,
-                    Err(error) => Err(error),
-                })
-            })
+        answer: |gateway, visit, request| {
+            Box::pin(managed(gateway, visit, request, |cx, request| Box::pin(stats::answer(cx, request))))
         },
         refuse: managed_refusal,
     };
@@ -166,35 +150,33 @@ async fn relayed(gateway: &Result<Arc<Gateway>>, visit: Visit, request: Request)
     }
 }
 
-/// What of a management call its answer needs.
-struct Managed {
-    id: RequestId,
-    uri: Uri,
-    /// HEAD is told what GET would be, without the body.
-    wants_head: bool,
-}
-
-impl Managed {
-    fn of(visit: &Visit, request: &mut Request) -> Self {
-        let wants_head = request.method() == Method::HEAD;
-        if wants_head {
-            *request.method_mut() = Method::GET;
+/// A management call.
+async fn managed(
+    gateway: &Result<Arc<Gateway>>,
+    visit: Visit,
+    mut request: Request,
+    answer: for<'a> fn(&'a Context, Request) -> BoxFuture<'a, Result<Response>>,
+) -> Response {
+    let (id, uri) = (visit.id.clone(), request.uri().clone());
+    // HEAD is told what GET would be, without the body.
+    let wants_head = request.method() == Method::HEAD;
+    if wants_head {
+        *request.method_mut() = Method::GET;
+    }
+    let answered = match visit.context(gateway) {
+        Ok(cx) => answer(&cx, request).await,
+        Err(error) => Err(error),
+    };
+    let response = answered.unwrap_or_else(|error| {
+        reply::log(&id, &error);
+        let mut refusal = reply::refusal(&error);
+        if let Some(methods) = openapi::allowed(&uri).filter(|_| error.kind == Kind::MethodNotAllowed) {
+            refusal.headers_mut().insert(ALLOW, methods);
         }
-        Self { id: visit.id.clone(), uri: request.uri().clone(), wants_head }
-    }
-
-    fn finish(self, answered: Result<Response>) -> Response {
-        let response = answered.unwrap_or_else(|error| {
-            reply::log(&self.id, &error);
-            let mut refusal = reply::refusal(&error);
-            if let Some(methods) = openapi::allowed(&self.uri).filter(|_| error.kind == Kind::MethodNotAllowed) {
-                refusal.headers_mut().insert(ALLOW, methods);
-            }
-            refusal
-        });
-        let response = reply::finish(response, &self.id);
-        if self.wants_head { reply::head_of(response) } else { response }
-    }
+        refusal
+    });
+    let response = reply::finish(response, &id);
+    if wants_head { reply::head_of(response) } else { response }
 }
 
 fn managed_refusal(_: &Request, error: &Error, id: &RequestId) -> Response {

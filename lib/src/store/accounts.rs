@@ -7,7 +7,7 @@ use tokio_postgres::{
     types::{Json, Type},
 };
 
-use super::{Change, Store, Transaction, audit, health::count};
+use super::{Change, Store, Transaction, audit, columns::integer};
 use crate::{
     error::{Error, Kind, Result},
     id::{AccountId, RequestId},
@@ -173,7 +173,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.last.as_str(), Type::TEXT),
                 (&account.health.reason, Type::TEXT),
                 (&account.health.until, Type::TIMESTAMPTZ),
-                (&count(account.health.failures), Type::INT4),
+                (&integer(account.health.failures), Type::INT4),
                 (&account.created_at, Type::TIMESTAMPTZ),
                 (&account.requests_per_minute, Type::INT4),
                 (&account.tokens_per_minute, Type::INT4),
@@ -181,7 +181,7 @@ async fn write(transaction: &Transaction<'_>, account: &Account, sql: &str) -> R
                 (&account.health.probe_at, Type::TIMESTAMPTZ),
                 (&account.credential_expires_at, Type::TIMESTAMPTZ),
                 (&account.entitled, Type::BOOL),
-                (&count(account.health.breaks), Type::INT4),
+                (&integer(account.health.breaks), Type::INT4),
             ],
         )
         .await

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::Store;
+use super::{Store, columns::integer};
 use crate::{
     error::Result,
     id::{AccountId, RequestId},
@@ -25,14 +25,14 @@ impl Store {
             (&after.reason as _, Type::TEXT),
             (&after.until as _, Type::TIMESTAMPTZ),
             (&after.probe_at as _, Type::TIMESTAMPTZ),
-            (&count(after.failures) as _, Type::INT4),
+            (&integer(after.failures) as _, Type::INT4),
             (&error as _, Type::TEXT),
             (&before.last.as_str() as _, Type::TEXT),
-            (&count(before.failures) as _, Type::INT4),
+            (&integer(before.failures) as _, Type::INT4),
             (&before.until as _, Type::TIMESTAMPTZ),
             (&before.probe_at as _, Type::TIMESTAMPTZ),
-            (&count(after.breaks) as _, Type::INT4),
-            (&count(before.breaks) as _, Type::INT4),
+            (&integer(after.breaks) as _, Type::INT4),
+            (&integer(before.breaks) as _, Type::INT4),
         ];
         Ok(!self.rows(sql, &of).await?.is_empty())
     }
@@ -58,10 +58,10 @@ impl Store {
             (&family as _, Type::TEXT),
             (&after.until as _, Type::TIMESTAMPTZ),
             (&after.probe_at as _, Type::TIMESTAMPTZ),
-            (&count(after.failures) as _, Type::INT4),
+            (&integer(after.failures) as _, Type::INT4),
             (&error as _, Type::TEXT),
             (&before.map(|before| before.until) as _, Type::TIMESTAMPTZ),
-            (&before.map(|before| count(before.failures)) as _, Type::INT4),
+            (&before.map(|before| integer(before.failures)) as _, Type::INT4),
         ];
         Ok(!self.rows(sql, &of).await?.is_empty())
     }
@@ -109,9 +109,4 @@ impl Store {
             from cured where a.id = cured.id";
         self.rows(sql, &[(&id.as_str(), Type::TEXT)]).await.map(drop)
     }
-}
-
-/// A count as a column holds it.
-pub(super) fn count(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }
