@@ -9,7 +9,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 # Each call comes from an address of its own: failed sign-ins are limited by address, and many are made here on purpose.
-# Several threads count at once, which a generator of ours would not bear.
+# A counter that threads may share, should there be several.
 CALLS = itertools.count(1)
 LOGIN = json.dumps({"access_token": "ya29.example", "refresh_token": "1//example"})
 
