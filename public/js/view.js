@@ -6,6 +6,7 @@ import { h, replace } from "./dom.js";
 import { clock } from "./format.js";
 import { language, t, word } from "./i18n.js";
 import { poll } from "./live.js";
+import { address } from "./router.js";
 import { session } from "./session.js";
 import { announce, banner, beat } from "./shell.js";
 import { kind } from "./trouble.js";
@@ -14,7 +15,8 @@ const main = document.getElementById("main");
 
 /**
  * A page is a module: `title`, `load(api, route, signal, role)`, `render(data, view)` and, if it lives, `every` in milliseconds;
- * `opened(view)` runs once it stands. Pages use the view's `route`, `api`, `role`, `mayChange`, `refresh`, `act` and `settle`.
+ * `opened(view)` runs once it stands. Pages use the view's `route`, `api`, `role`, `mayChange`, `refresh`, `forgetQuery`,
+ * `act` and `settle`.
  */
 export class View {
   #leaving = new AbortController();
@@ -38,8 +40,17 @@ export class View {
     this.#onSignedOut = onSignedOut;
     if (this.#arriving) replace(main, [head(t(route.page.title)), skeleton()]);
     main.setAttribute("aria-busy", "true");
+    // For whoever waits for this view: the address changes a moment before it.
+    main.dataset.address = location.hash;
     this.#loop = poll(() => this.#feed(), { every: route.page.every, busy });
     this.#loop.now();
+  }
+
+  /** The address without its filters: what it asked to be done once is not asked for again. */
+  forgetQuery() {
+    this.route.query = {};
+    history.replaceState(null, "", address(this.route.path));
+    main.dataset.address = location.hash;
   }
 
   /** Ends it: what is still on its way is given up. */

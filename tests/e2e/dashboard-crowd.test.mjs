@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { accessible, fits, signIn, stands, visit, withPage } from "./support/browser.mjs";
+import { accessible, arrives, fits, signIn, visit, withPage } from "./support/browser.mjs";
 import { query } from "./support/database.mjs";
 import { startLocal } from "./support/gateway.mjs";
 import { debugPrograms } from "./support/programs.mjs";
@@ -74,18 +74,15 @@ test("accounts are counted by state and found by state, pool and name, all in th
     const rows = main.locator("tbody tr");
     assert.equal(await rows.count(), ACCOUNTS);
     await main.getByRole("navigation", { name: "Accounts by state" }).getByRole("link", { name: "Exhausted 9" }).click();
-    await page.waitForURL(/state=exhausted/);
-    await stands(page);
+    await arrives(page, /state=exhausted/);
     assert.equal(await rows.count(), 9);
     await main.getByLabel("Pool").selectOption("second");
     await main.getByRole("heading", { name: "No account fits" }).waitFor();
     await main.getByRole("link", { name: "Clear filters" }).click();
-    await page.waitForURL(/#\/accounts$/);
-    await stands(page);
+    await arrives(page, /#\/accounts$/);
     await main.getByLabel("Find").fill("ACCOUNT-17");
     await main.getByLabel("Find").press("Enter");
-    await page.waitForURL(/find=ACCOUNT-17/);
-    await stands(page);
+    await arrives(page, /find=ACCOUNT-17/);
     assert.deepEqual((await rows.getByRole("rowheader").getByRole("link").allTextContents()).sort(), ["account-17", ...Array.from({ length: 10 }, (_, n) => `account-17${n}`)].sort());
   });
 });
@@ -99,15 +96,13 @@ test("keys are read page by page, and found among all of them", async () => {
     assert.equal(await rows.count(), 50);
     const first = await rows.first().getAttribute("id");
     await main.getByRole("link", { name: "Older" }).click();
-    await page.waitForURL(/cursor=/);
-    await stands(page);
+    await arrives(page, /cursor=/);
     assert.notEqual(await rows.first().getAttribute("id"), first);
     await main.getByRole("link", { name: "Newest" }).click();
     await page.locator(`[id="${first}"]`).waitFor();
     await main.getByLabel("Find").fill("team-7 key-847");
     await main.getByLabel("Find").press("Enter");
-    await page.waitForURL(/find=/);
-    await stands(page);
+    await arrives(page, /find=/);
     assert.deepEqual(await rows.getByRole("rowheader").getByRole("link").allTextContents(), ["key-847"]);
     await main.getByLabel("Find").fill("nobody");
     await main.getByLabel("Find").press("Enter");

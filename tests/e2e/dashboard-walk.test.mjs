@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { stage } from "../../scripts/demo/stage.mjs";
-import { issueKey, signIn, stands, visit, withPage } from "./support/browser.mjs";
+import { arrives, issueKey, signIn, stands, visit, withPage } from "./support/browser.mjs";
 import { freshDatabase, query } from "./support/database.mjs";
 import { startFake, startLocal } from "./support/gateway.mjs";
 import { debugPrograms, eventually } from "./support/programs.mjs";
@@ -259,18 +259,17 @@ test("lists act too: checked, paused and resumed, tried and revoked, refreshed, 
     await again;
     for (const [label, value, part] of [["Provider", "gemini", /provider=gemini/], ["Outcome", "completed", /status=completed/], ["Account", demo.accounts.get("gemini-main"), /account=acc_/], ["Marks", "unpriced", /mark=unpriced/]]) {
       await main.getByLabel(label, { exact: true }).selectOption(value);
-      await page.waitForURL(part);
-      await stands(page);
+      await arrives(page, part);
     }
     await main.getByRole("link", { name: "Clear filters" }).first().click();
-    await page.waitForURL(/#\/requests$/);
+    await arrives(page, /#\/requests$/);
 
     await visit(page, demo.address, "overview");
     await main.getByLabel("Order").selectOption("requests");
-    await page.waitForURL(/sort=requests/);
+    await arrives(page, /sort=requests/);
     await visit(page, demo.address, `keys/${demo.keys[0].id}`);
     await main.getByLabel("Figure", { exact: true }).selectOption("tokens");
-    await page.waitForURL(/metric=tokens/);
+    await arrives(page, /metric=tokens/);
     await visit(page, demo.address, `accounts/${demo.accounts.get("claude-team-1")}`);
     for (const span of ["1 hour", "7 days", "30 days", "90 days", "24 hours"]) {
       await main.getByRole("link", { name: span, exact: true }).click();

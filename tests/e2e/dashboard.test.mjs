@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 
-import { addAccount, issueKey, signIn, stands, visit, withPage } from "./support/browser.mjs";
+import { addAccount, arrives, issueKey, signIn, stands, visit, withPage } from "./support/browser.mjs";
 import { ledger, startFake, startLocal } from "./support/gateway.mjs";
 import { debugPrograms } from "./support/programs.mjs";
 
@@ -266,20 +266,18 @@ test("requests: filtered in the address, opened, paged to one, and exported with
     await visit(page, gateway.address, "requests");
     const main = page.getByRole("main");
     await main.getByLabel("Key", { exact: true }).selectOption({ label: "asker" });
-    await page.waitForURL(/key=key_/);
+    await arrives(page, /key=key_/);
     await main.getByLabel("Model", { exact: true }).fill("claude-haiku*");
     await main.getByLabel("Model", { exact: true }).press("Enter");
-    await page.waitForURL(/model=claude-haiku/);
+    await arrives(page, /model=claude-haiku/);
     await main.getByLabel("Time", { exact: true }).selectOption("1h");
-    await page.waitForURL(/span=1h/);
-    await stands(page);
+    await arrives(page, /span=1h/);
     assert.equal(await main.locator("tbody > tr:not(.detail)").count(), 3);
 
     await main.getByRole("button", { name: /^Details of/ }).first().click();
     await main.getByText(/^1\. (renamed|by tokens|by file)/).first().waitFor();
     await main.getByRole("link", { name: /^[0-9a-f]{32}$/ }).first().click();
-    await page.waitForURL(/session=[0-9a-f]{32}/);
-    await stands(page);
+    await arrives(page, /session=[0-9a-f]{32}/);
     await visit(page, gateway.address, `requests/${rows[0].id}`);
     await main.getByText(rows[0].id).waitFor();
 
@@ -303,21 +301,19 @@ test("overview: figures, a chart by choice, tables, and what affinity is worth, 
     await main.getByRole("figure", { name: "Requests" }).waitFor();
     await main.locator(".u-wrap canvas").first().waitFor();
     await main.getByLabel("Figure", { exact: true }).selectOption("cost");
-    await page.waitForURL(/metric=cost/);
+    await arrives(page, /metric=cost/);
     await main.getByRole("figure", { name: "Cost" }).waitFor();
     for (const group of ["label:team", "account", "status", "none"]) {
       await main.getByLabel("Told apart by").selectOption(group);
-      await page.waitForURL(new RegExp(`group=${encodeURIComponent(group)}`));
+      await arrives(page, new RegExp(`group=${encodeURIComponent(group)}`));
       await main.getByRole("figure", { name: "Cost" }).waitFor();
     }
     for (const metric of ["success_rate", "first_token_p50", "cache_hit_ratio"]) {
       await main.getByLabel("Figure", { exact: true }).selectOption(metric);
-      await page.waitForURL(new RegExp(`metric=${metric}`));
-      await stands(page);
+      await arrives(page, new RegExp(`metric=${metric}`));
     }
     await main.getByRole("link", { name: "7 days" }).click();
-    await page.waitForURL(/span=7d/);
-    await stands(page);
+    await arrives(page, /span=7d/);
     for (const name of ["What affinity and failover are worth", "Accounts", "Keys", "Models", "Last requests"]) await main.getByRole("heading", { name, exact: true }).waitFor();
     await main.getByText("Saved by kept conversations").waitFor();
   });
@@ -329,7 +325,7 @@ test("routing: the order with its reasons, and a policy by a plain form", async 
     await visit(page, gateway.address, "routing");
     await page.getByLabel("Model", { exact: true }).fill("claude-opus-5-5");
     await button(page, "Show the order").click();
-    await page.waitForURL(/model=claude-opus-5-5/);
+    await arrives(page, /model=claude-opus-5-5/);
     await page.getByText("tier 3, weight 1").waitFor();
     await inDialog(page, page.getByRole("button", { name: "Change: default · Anthropic" }), "Save", async (open) => {
       await open.getByLabel("Order", { exact: true }).selectOption("headroom");
@@ -361,7 +357,7 @@ test("settings: prices set and taken back, every change in the audit log, langua
     await page.getByRole("link", { name: "Audit log" }).click();
     await page.getByText("Price taken back").waitFor();
     await page.getByLabel("About").selectOption("key");
-    await page.waitForURL(/about=key/);
+    await arrives(page, /about=key/);
     await page.getByText("Key revoked").waitFor();
     assert.equal(await page.getByText("Price taken back").count(), 0);
 

@@ -63,8 +63,7 @@ function narrow(accounts, query) {
 /** What `?add=1` asks for once the page stands. */
 export function opened(page) {
   if (!page.route.query.add || !page.mayChange) return;
-  history.replaceState(null, "", "#/accounts");
-  page.route.query = {};
+  page.forgetQuery();
   openAdd(page);
 }
 

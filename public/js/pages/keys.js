@@ -56,7 +56,7 @@ function fits(find) {
 /** What `?issue=1` asks for once the page stands. */
 export function opened(page) {
   if (!page.route.query.issue || !page.mayChange) return;
-  history.replaceState(null, "", "#/keys");
+  page.forgetQuery();
   openIssue(page);
 }
 

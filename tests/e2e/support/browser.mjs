@@ -95,9 +95,16 @@ export async function visit(page, address, path) {
   assert.equal(await page.locator(".trouble").count(), 0, path);
 }
 
-/** Waits until the open view has loaded. */
+/** Waits until the view of the page's address has loaded; the one before it may stand a moment longer than its address. */
 export async function stands(page) {
-  await page.waitForFunction(() => document.querySelector("#title") && !document.querySelector("main[aria-busy], .skeleton"));
+  await page.waitForFunction(() => document.querySelector("main").dataset.address === location.hash
+    && document.querySelector("#title") && !document.querySelector("main[aria-busy], .skeleton"));
+}
+
+/** Waits until the page's address fits `pattern`, and its view has loaded. */
+export async function arrives(page, pattern) {
+  await page.waitForURL(pattern);
+  await stands(page);
 }
 
 /** No rule of axe-core is broken on the page as it stands. */
