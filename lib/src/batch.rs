@@ -1,7 +1,8 @@
 //! Adaptive batching: while one statement is under way the next items queue, and the statement after carries them all.
 //!
-//! At low load an item travels alone and nothing waits; at high load one round trip serves dozens. A batch that the
-//! database does not accept is carried out one by one, so that an item harms no other.
+//! At low load an item travels alone and nothing waits; at high load one round trip serves dozens, and a lane that carries many
+//! rests a moment between two of them, so that the next carries more. A batch that the database does not accept is carried out
+//! one by one, so that an item harms no other.
 
 use std::{
     collections::VecDeque,
@@ -9,15 +10,19 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use crate::error::{BoxError, Error, Kind, Result};
 
 /// The most items that one statement carries.
 const LARGEST_BATCH: usize = 256;
+/// From so many items on a lane rests after a batch: what a statement costs by itself is shared by more, and whoever waits for
+/// it waits in a crowd anyway.
+const CROWD: usize = 8;
 const NO_ANSWER: &str = "a batch ended without an answer";
 
 type Run<T, R> = dyn Fn(Arc<[T]>) -> Pin<Box<dyn Future<Output = Result<Vec<R>, Shared>> + Send>> + Send + Sync;
@@ -33,6 +38,7 @@ pub(crate) struct Batch<T, R>(Arc<Inner<T, R>>);
 struct Inner<T, R> {
     queue: Mutex<Queue<T, R>>,
     lanes: usize,
+    rest: Duration,
     run: Box<Run<T, R>>,
 }
 
@@ -57,7 +63,14 @@ impl<T: Clone + Send + Sync + 'static, R: Send + 'static> Batch<T, R> {
             })
         };
         let queue = Mutex::new(Queue { waiting: VecDeque::new(), running: 0 });
-        Self(Arc::new(Inner { queue, lanes, run: Box::new(run) }))
+        Self(Arc::new(Inner { queue, lanes, rest: Duration::ZERO, run: Box::new(run) }))
+    }
+
+    /// The same, with lanes that rest for so long after they have carried a crowd.
+    #[must_use]
+    pub(crate) fn resting(mut self, rest: Duration) -> Self {
+        Arc::get_mut(&mut self.0).expect("nothing was handed in yet").rest = rest;
+        self
     }
 
     /// Hands an item in and waits for its result. The item is carried out even when the caller stops waiting.
@@ -124,6 +137,9 @@ async fn drain<T: Clone, R>(inner: Arc<Inner<T, R>>) {
                 }
             }
         }
+        if items.len() >= CROWD && !inner.rest.is_zero() {
+            sleep(inner.rest).await;
+        }
     }
 }
 
@@ -187,6 +203,20 @@ mod tests {
             assert_eq!(future.await.unwrap() as usize, item * 2);
         }
         assert!(runs.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_rests_after_a_crowd_and_only_then() {
+        let rest = Duration::from_millis(5);
+        for (crowd, expect) in [(1, Duration::ZERO), (CROWD - 1, Duration::ZERO), (CROWD, rest)] {
+            let batch = Batch::new(1, |items: Arc<[usize]>| async move { Ok(items.to_vec()) }).resting(rest);
+            futures_util::future::join_all((0..crowd).map(|item| batch.submit(item))).await;
+            let began = tokio::time::Instant::now();
+            assert_eq!(batch.submit(7).await.unwrap(), 7);
+            let waited = began.elapsed();
+            // A timer may be a millisecond late.
+            assert!((expect..=expect + Duration::from_millis(1)).contains(&waited), "after {crowd}: {waited:?}");
+        }
     }
 
     #[tokio::test]

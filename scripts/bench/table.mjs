@@ -125,7 +125,8 @@ ${functionTable(run)}
 
 ## How many requests one statement carries
 
-While one statement is under way the next gathers; there is no timer. A request that is alone goes alone, at once.
+While one statement is under way the next gathers. A request that is alone goes alone, at once; after a settlement statement that
+carried eight or more, the next waits five milliseconds.
 
 ${batchTable(run.batches)}
 

@@ -50,11 +50,12 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
     };
     // Nothing was claimed.
     let Ok(Closed { row, batch, counts, finish, trace, spans }) = closed else { return };
+    let row = Arc::new(row);
     log(&row, trace);
     // While the request still has its lease: an account that it tests is tested by nobody else before.
     setback::finished(&gateway, &row, finish).await;
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
-    for record in batch.as_deref().into_iter().chain([&row]) {
+    for record in batch.into_iter().map(Arc::from).chain([Arc::clone(&row)]) {
         // Most of its time a settlement waits, and needs little room for that.
         Box::pin(write(&gateway, record)).await;
     }
@@ -66,17 +67,17 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
     }
 }
 
-async fn write(gateway: &Gateway, record: &Record) {
+async fn write(gateway: &Gateway, record: Arc<Record>) {
     let id = &record.id;
     for attempt in 0..SETTLE_TRIES {
-        match gateway.store.settle(record.clone()).await {
+        match gateway.store.settle(Arc::clone(&record)).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(request = %id, attempt, %error, "a ledger row could not be written"),
         }
         sleep(Duration::from_millis(250 << attempt.min(5))).await;
     }
     // Everything that is needed to write the row later.
-    let record = serde_json::to_string(record).unwrap_or_default();
+    let record = serde_json::to_string(&*record).unwrap_or_default();
     tracing::error!(target: "gateway::unsettled", request = %id, record, "a ledger row was not written");
 }
 

@@ -198,7 +198,7 @@ const CLAIM: &str = "
     from claim_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 async fn claim(lanes: &Lanes, claims: &[Claim]) -> Result<Vec<Outcome>> {
-    let rows = lanes.rows(Lane::Hot, CLAIM, &columns(claims).parameters()).await?;
+    let rows = lanes.rows_often(Lane::Hot, CLAIM, &columns(claims).parameters()).await?;
     Ok(rows.iter().map(outcome).collect())
 }
 

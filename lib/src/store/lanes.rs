@@ -23,6 +23,9 @@ use crate::{config::Config, error::Result, secret::Secret};
 /// A caller is told within five seconds that the database is away; this leaves room for the answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(4_500);
 
+/// Before that, preparing a statement costs a connection more than it saves.
+const COMES_BACK: usize = 3;
+
 /// What a statement is given, each with its type: so that it takes one round trip and leaves nothing prepared behind.
 pub(super) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 
@@ -33,6 +36,8 @@ pub(super) struct Lanes {
     migration_url: Secret,
     /// Set while this instance believes the schema to be one that it knows.
     schema_known: AtomicBool,
+    /// Cleared for good where a pooler forgets what was prepared.
+    keeps_plans: AtomicBool,
     migrating: Mutex<()>,
 }
 
@@ -53,6 +58,7 @@ impl Lanes {
             work: connect::pool(&config.database_url, work)?,
             migration_url: config.migration_url.clone(),
             schema_known: AtomicBool::new(false),
+            keeps_plans: AtomicBool::new(true),
             migrating: Mutex::new(()),
         })
     }
@@ -60,6 +66,12 @@ impl Lanes {
     /// Carries out a statement that does no harm when it is carried out twice.
     pub(super) async fn rows(&self, lane: Lane, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
         self.rows_within(PATIENCE, lane, sql, parameters).await
+    }
+
+    /// The same of a statement that is carried out all the time: a connection that has come back a few times keeps it prepared,
+    /// which spares Postgres a third of what it costs alone. One that is new takes it in one round trip, as any other.
+    pub(super) async fn rows_often(&self, lane: Lane, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
+        self.carry_out(PATIENCE, lane, true, (sql, parameters)).await
     }
 
     /// The same, in less time.
@@ -70,12 +82,30 @@ impl Lanes {
         sql: &str,
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>> {
+        self.carry_out(patience, lane, false, (sql, parameters)).await
+    }
+
+    async fn carry_out(
+        &self,
+        patience: Duration,
+        lane: Lane,
+        often: bool,
+        (sql, parameters): (&str, &Parameters<'_>),
+    ) -> Result<Vec<Row>> {
         let until = Instant::now() + patience;
         let mut again = true;
         loop {
             let loan = self.loan(lane, until).await?;
-            match loan.in_time(loan.client().query_typed(sql, parameters)).await? {
+            let keeps = often && loan.has_come_back() && self.keeps_plans.load(Ordering::Relaxed);
+            let asked = async {
+                match keeps {
+                    true => prepared(loan.client(), sql, parameters).await,
+                    false => loan.client().query_typed(sql, parameters).await,
+                }
+            };
+            match loan.in_time(asked).await? {
                 Ok(rows) => return Ok(rows),
+                Err(error) if keeps && self.plan_was_lost(&error) => {}
                 Err(error) if again && self.worth_repeating(lane, &error) => again = false,
                 Err(error) => return Err(fault(error)),
             }
@@ -137,6 +167,20 @@ impl Lanes {
         Ok(())
     }
 
+    /// A pooler that gives every transaction another connection, and does not know of prepared statements; or a plan that a change
+    /// of the schema has made useless. Nothing was carried out, and nothing is kept from now on.
+    fn plan_was_lost(&self, error: &Fault) -> bool {
+        let lost =
+            [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT, SqlState::FEATURE_NOT_SUPPORTED];
+        let is_one_of = |signs: &[SqlState]| error.code().is_some_and(|code| signs.contains(code));
+        // Another's statement of the same name, most likely. But a pooler says so of a server that went away, too.
+        let perhaps = is_one_of(&[SqlState::PROTOCOL_VIOLATION]);
+        if (perhaps || is_one_of(&lost)) && self.keeps_plans.swap(false, Ordering::Relaxed) {
+            tracing::info!(%error, "prepared statements are not kept between here and the database: they are done without");
+        }
+        is_one_of(&lost)
+    }
+
     /// A connection that was gone before the statement, or a schema that was taken away under this instance.
     fn worth_repeating(&self, lane: Lane, error: &Fault) -> bool {
         let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_COLUMN];
@@ -169,6 +213,11 @@ pub(super) struct Loan {
 impl Loan {
     fn client(&self) -> &Client {
         self.client.as_ref().expect("a loan holds its connection to its end")
+    }
+
+    /// Whether it was on loan a few times before, and so is likely to be again.
+    fn has_come_back(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| Client::metrics(client).recycle_count >= COMES_BACK)
     }
 
     async fn in_time<T>(&self, statement: impl Future<Output = T>) -> Result<T> {
@@ -222,6 +271,13 @@ impl Transaction<'_> {
     pub(super) async fn commit(self) -> Result<()> {
         in_time(self.until, self.stuck, self.inner.commit()).await?.map_err(fault)
     }
+}
+
+async fn prepared(client: &Client, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Fault> {
+    let types: Vec<Type> = parameters.iter().map(|(_, of)| of.clone()).collect();
+    let statement = client.prepare_typed_cached(sql, &types).await?;
+    let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+    client.query(&statement, &values).await
 }
 
 async fn in_time<T>(until: Instant, stuck: &AtomicBool, statement: impl Future<Output = T>) -> Result<T> {

@@ -63,11 +63,14 @@ pub(crate) use things::{Cut, Holder, Kept, Shelf};
 pub use usage::{Per, Use, Used};
 pub use webhooks::{Event, Outbox};
 
+/// Nobody waits for a settlement: under load one statement carries what a few milliseconds bring.
+const SETTLEMENTS_REST: Duration = Duration::from_millis(5);
+
 /// The database, behind connections that are opened when they are first needed.
 pub struct Store {
     lanes: Arc<Lanes>,
     claims: Batch<Claim, claim::Outcome>,
-    settlements: Batch<Record, ()>,
+    settlements: Batch<Arc<Record>, ()>,
     renewals: Batch<crate::id::RequestId, ()>,
     unheard: Batch<crate::id::RequestId, bool>,
 }
@@ -81,7 +84,7 @@ impl Store {
         Ok(Self {
             // One at a time: claims of a pool wait for each other anyway, and together they cost less.
             claims: Batch::new(1, claim::run(&lanes)),
-            settlements: Batch::new(1, settle::run(&lanes)),
+            settlements: Batch::new(1, settle::run(&lanes)).resting(SETTLEMENTS_REST),
             renewals: Batch::new(1, claim::renew(&lanes)),
             unheard: Batch::new(1, unheard::run(&lanes)),
             lanes,

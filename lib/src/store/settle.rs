@@ -1,6 +1,6 @@
 //! The settlement: ledger rows written and leases freed, after the last byte.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
@@ -207,18 +207,14 @@ fn sum(tokens: &[Option<u64>]) -> u64 {
 
 impl Store {
     /// Writes a record and frees its lease. Writing it twice changes nothing.
-    pub async fn settle(&self, mut record: Record) -> Result<()> {
-        // What an upstream said is kept, but for what Postgres cannot hold.
-        for text in [&mut record.served_model, &mut record.error].into_iter().flatten() {
-            text.retain(|c| c != '\0');
-        }
+    pub async fn settle(&self, record: Arc<Record>) -> Result<()> {
         self.settlements.submit(record).await
     }
 }
 
 type SettleRun = Pin<Box<dyn Future<Output = Result<Vec<()>>> + Send>>;
 
-pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Record]>) -> SettleRun + Send + Sync + 'static + use<> {
+pub(super) fn run(lanes: &Arc<Lanes>) -> impl Fn(Arc<[Arc<Record>]>) -> SettleRun + Send + Sync + 'static + use<> {
     let lanes = Arc::clone(lanes);
     move |records| {
         let lanes = Arc::clone(&lanes);
@@ -235,16 +231,21 @@ const SETTLE: &str = "
         $26, $27, $28, $29, $30, $31, $32
     )";
 
-async fn settle(lanes: &Lanes, records: &[Record]) -> Result<()> {
+async fn settle(lanes: &Lanes, records: &[Arc<Record>]) -> Result<()> {
     // In one order everywhere, so that two settlements of the same rows do not wait for each other.
-    let mut rows: Vec<&Record> = records.iter().collect();
+    let mut rows: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
     rows.sort_unstable_by(|one, other| (one.started_at, &one.id).cmp(&(other.started_at, &other.id)));
-    lanes.rows(Lane::Work, SETTLE, &columns(&rows).parameters()).await.map(drop)
+    lanes.rows_often(Lane::Work, SETTLE, &columns(&rows).parameters()).await.map(drop)
 }
 
 /// Rows as the bytes that Postgres gets: for whoever measures what that costs.
 pub fn encode_settlements(rows: &[&Record]) -> Result<BytesMut> {
     columns(rows).encoded()
+}
+
+/// What an upstream said is kept, but for what Postgres cannot hold.
+fn storable(said: &str) -> Cow<'_, str> {
+    if said.contains('\0') { said.replace('\0', "").into() } else { said.into() }
 }
 
 fn columns<'a>(rows: &'a [&'a Record]) -> Columns<'a, &'a Record> {
@@ -257,14 +258,14 @@ fn columns<'a>(rows: &'a [&'a Record]) -> Columns<'a, &'a Record> {
         .add(Type::TEXT_ARRAY, |row| row.provider)
         .add(Type::TEXT_ARRAY, |row| row.operation.as_str())
         .add(Type::TEXT_ARRAY, |row| row.model.as_deref())
-        .add(Type::TEXT_ARRAY, |row| row.served_model.as_deref())
+        .add(Type::TEXT_ARRAY, |row| row.served_model.as_deref().map(storable))
         .add(Type::BOOL_ARRAY, |row| row.stream)
         .add(Type::TEXT_ARRAY, |row| row.session.as_deref())
         .add(Type::TEXT_ARRAY, |row| row.client.as_deref())
         .add(Type::TEXT_ARRAY, |row| row.affinity.as_deref())
         .add(Type::TEXT_ARRAY, |row| row.status.as_str())
         .add(Type::INT4_ARRAY, |row| row.http_status.map(i32::from))
-        .add(Type::TEXT_ARRAY, |row| row.error.as_deref())
+        .add(Type::TEXT_ARRAY, |row| row.error.as_deref().map(storable))
         .add(Type::JSONB_ARRAY, |row| Json(&*row.attempts));
     let tokens: [fn(&Tokens) -> Option<u64>; 8] = [
         |tokens| tokens.input_tokens,

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    support::{App, Bouncer, Certificates, Database, Instance},
+    support::{App, Bouncer, Certificates, Database, Instance, log_of},
     walk::hello,
 };
 
@@ -39,6 +39,52 @@ async fn everything_works_through_a_transaction_mode_pooler() {
     app.instance.manage(Method::DELETE, &path, None).await;
     let page = app.instance.manage(Method::GET, "/api/stats/requests", None).await;
     assert_eq!(page["data"].as_array().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_used_often_keeps_its_statement_prepared() {
+    let app = App::start().await;
+    app.account("anthropic", "sk-ant-one", json!({})).await;
+    let key = app.key(json!({})).await;
+    let sql = "
+        create table noted (place serial, prepared boolean);
+        create function note() returns trigger language plpgsql as $$
+        begin
+            insert into noted (prepared)
+            select exists (select from pg_prepared_statements where statement ~ 'claim_all');
+            return null;
+        end
+        $$;
+        create trigger note after insert on leases for each row execute function note()";
+    app.database.execute(sql).await;
+    for n in 0..8 {
+        assert_eq!(app.instance.messages(&key, hello(n % 2 == 0)).send().await.unwrap().status(), 200);
+    }
+    let noted = app.database.rows("select prepared from noted order by place").await;
+    let noted: Vec<_> = noted.iter().map(|row| row["prepared"].as_bool().unwrap()).collect();
+    assert_eq!((noted.first(), noted.last()), (Some(&false), Some(&true)), "{noted:?}");
+    assert!(noted.is_sorted(), "{noted:?}");
+}
+
+/// This pooler's release is one that does not know of prepared statements: once one is lost, claims go without.
+#[tokio::test]
+async fn a_pooler_that_loses_prepared_statements_is_got_on_with() {
+    let database = Database::create().await;
+    let bouncer = Bouncer::before(&database, None).await;
+    let url = database.through(&format!("127.0.0.1:{}", bouncer.port));
+    let app = App::on(database, &[("DATABASE_URL", &url)]).await;
+    app.account("anthropic", "sk-ant-one", json!({})).await;
+    let key = app.key(json!({})).await;
+    let mut sent = 0;
+    while sent < 40 || log_of("prepared statements are not kept").is_empty() {
+        assert!(sent < 1_000, "nothing is lost");
+        let crowd = (0..4).map(|n| app.instance.messages(&key, hello(n % 2 == 0)).send());
+        for answer in futures_util::future::join_all(crowd).await {
+            assert_eq!(answer.unwrap().status(), 200);
+            sent += 1;
+        }
+    }
+    assert_eq!(app.ledger().await.len(), sent);
 }
 
 #[tokio::test]
