@@ -80,6 +80,7 @@ pub(crate) fn claim(number: usize) -> Claim {
         unsuited: None,
         session: session.clone(),
         pinned: false,
+        patient: false,
         affinity: Some(Binding { session_seconds: 3_600, session_in_flight: 8 }),
         minutes: None,
         draft: Draft {

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     gateway::{Context, Snapshot},
     id::AccountId,
-    pool::{Account, Ask, Exclusion, Lot, Ranking, rank},
+    pool::{Account, Ask, Exclusion, Lot, Ranking, Strategy, rank},
     protocol::Api,
     random,
     store::{Binding, Claim, Granted, Refused},
@@ -26,6 +26,11 @@ const BUSY_FOR: Duration = Duration::from_secs(2);
 const SETTLING: Duration = Duration::from_millis(50);
 /// Nobody knows when an account that an operator has to see to will be back.
 const AWAY_FOR: Duration = Duration::from_secs(60);
+/// So long a request in the middle of a tool loop waits for its conversation's account: what that has in its cache, and has
+/// thought, another would have to be told again. `is_soon_back` in the database looks as far ahead.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it asks meanwhile.
+const ASKS_EVERY: Duration = Duration::from_millis(100);
 /// How often all may be found busy before the caller is told to come back.
 const LOOKS: usize = 4;
 /// So long a request is decided anew while an operator changes one thing after the other.
@@ -41,6 +46,7 @@ pub(super) async fn next_account(
     tried: &[AccountId],
 ) -> Result<Account> {
     let mut looks = Looks::begin();
+    let patient = arrival.demand.tool_loop && tried.is_empty() && arrival.place.only.is_none();
     // The first look is on what is remembered.
     let mut fresh = false;
     loop {
@@ -49,8 +55,10 @@ pub(super) async fn next_account(
         let snapshot = Arc::clone(&arrival.snapshot);
         let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
         if !ranking.is_empty() {
-            match claim_in_order(cx, arrival, open, ranking).await? {
+            let patient = patient && looks.may_wait();
+            match claim_in_order(cx, arrival, open, patient, ranking).await? {
                 Ok(granted) => return named(&snapshot, &granted.account),
+                Err(Refused::AccountsBusy) if patient => sleep(ASKS_EVERY).await,
                 Err(refused) => looks.again(refused).await.map_err(|refused| refusal(arrival, refused))?,
             }
         } else if fresh {
@@ -66,11 +74,16 @@ async fn claim_in_order(
     cx: &Context,
     arrival: &Arrival,
     open: &Open,
+    patient: bool,
     mut ranking: Ranking<'_>,
 ) -> Result<Result<Granted, Refused>> {
     while !ranking.is_empty() {
-        let named = ranking.take(NAMED_AT_ONCE);
-        let outcome = claim_to_the_end(cx, arrival, open, claim(arrival, open, Some((&named, &ranking)))).await?;
+        let mut named = ranking.take(NAMED_AT_ONCE);
+        if patient {
+            named.extend(soon_back(arrival, &ranking));
+        }
+        let claim = Claim { patient, ..claim(arrival, open, Some((&named, &ranking))) };
+        let outcome = claim_to_the_end(cx, arrival, open, claim).await?;
         if outcome.as_ref().err() != Some(&Refused::AccountsBusy) {
             return Ok(outcome);
         }
@@ -105,6 +118,11 @@ struct Looks {
 impl Looks {
     fn begin() -> Self {
         Self { began: Instant::now(), busy: 0 }
+    }
+
+    /// Whether a conversation's account may still be waited for.
+    fn may_wait(&self) -> bool {
+        self.began.elapsed() < PATIENCE
     }
 
     /// Returns when it is worth looking again after a refusal; gives it back when it never will be.
@@ -154,17 +172,20 @@ async fn look_again(cx: &Context, arrival: &mut Arrival, asked: Instant) -> Resu
     Ok(())
 }
 
-fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: &[AccountId]) -> Ranking<'a> {
-    let family = arrival.family();
-    let ask = Ask {
+fn ask<'a>(arrival: &'a Arrival, family: &'a str, tried: &'a [AccountId]) -> Ask<'a> {
+    Ask {
         pool: &arrival.key.pool,
         provider: arrival.demand.provider,
         api: arrival.demand.api,
         operation: arrival.demand.operation,
         model: arrival.demand.model.as_deref(),
-        family: &family,
+        family,
         tried,
-    };
+    }
+}
+
+fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: &[AccountId]) -> Ranking<'a> {
+    let family = arrival.family();
     // A session always draws the same lot, so it finds its account even where nobody remembers it.
     let seed = arrival
         .session
@@ -173,11 +194,22 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
     let lot = Lot { seed: &seed, turn: cx.gateway.turn() };
     let place = &arrival.place;
     let admitted = accounts.iter().filter(|account| place.admits(account));
-    let mut ranking = rank(admitted, &ask, arrival.policy().strategy, &lot, clock::now());
+    let mut ranking = rank(admitted, &ask(arrival, &family, tried), arrival.policy().strategy, &lot, clock::now());
     if let Some(first) = &place.first {
         ranking.prefer(first);
     }
     ranking
+}
+
+/// Accounts that rest, but not for long: one of them may be the one that a conversation would wait for.
+fn soon_back<'a>(arrival: &Arrival, ranking: &Ranking<'a>) -> Vec<&'a Account> {
+    let soon = clock::now() + PATIENCE;
+    let rests =
+        ranking.excluded.iter().filter(|(_, why)| matches!(why, Exclusion::Cooling { until } if *until <= soon));
+    let resting: Vec<_> = rests.map(|(account, _)| *account).collect();
+    // Something else may keep one of them from serving, too.
+    let lot = Lot { seed: &[], turn: 0 };
+    rank(resting, &ask(arrival, &arrival.family(), &[]), Strategy::Priority, &lot, soon).take(NAMED_AT_ONCE)
 }
 
 fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_>)>) -> Claim {
@@ -193,6 +225,7 @@ fn claim(arrival: &Arrival, open: &Open, among: Option<(&[&Account], &Ranking<'_
         // What the upstream charges nothing for is no use of a limit either.
         tokens: if arrival.demand.operation.is_free() { 0 } else { arrival.demand.input_estimate },
         pinned: arrival.place.only.is_some(),
+        patient: false,
         accounts: among.map(|(named, _)| named.iter().map(|account| account.id.clone()).collect()),
         unsuited: among.filter(|(_, others)| !others.is_empty()).map(|(_, others)| unsuited(others)),
         secret_ends: arrival.key.secret_ends_at,

@@ -46,6 +46,9 @@ pub struct Claim {
     pub session: Option<String>,
     /// Whether no other account can serve it, so that its conversation moves here for good.
     pub pinned: bool,
+    /// Whether its conversation would rather wait a moment than leave its account: then no other is taken while that one is
+    /// about to have room for it.
+    pub patient: bool,
     /// How it stays where it is; `None`: it does not.
     pub affinity: Option<Binding>,
     /// Where Redis counts the minutes; `None`: only Postgres does.
@@ -250,6 +253,7 @@ struct More<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unsuited: Option<&'a [AccountId]>,
     pinned: bool,
+    patient: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_ends: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,14 +262,16 @@ struct More<'a> {
 
 impl<'a> More<'a> {
     fn of(claim: &'a Claim) -> Option<Self> {
-        let Claim { unsuited, pinned, secret_ends, minutes, .. } = claim;
+        let Claim { unsuited, pinned, patient, secret_ends, minutes, .. } = claim;
         let more = Self {
             unsuited: unsuited.as_deref(),
             pinned: *pinned,
+            patient: *patient,
             secret_ends: *secret_ends,
             minutes: minutes.as_ref(),
         };
-        (more.pinned || more.unsuited.is_some() || more.secret_ends.is_some() || more.minutes.is_some()).then_some(more)
+        (more.pinned || more.patient || more.unsuited.is_some() || more.secret_ends.is_some() || more.minutes.is_some())
+            .then_some(more)
     }
 }
 

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("breaks", include_str!("../../../migrations/0017_breaks.sql")),
     ("reported_history", include_str!("../../../migrations/0018_reported_history.sql")),
     ("webhooks", include_str!("../../../migrations/0019_webhooks.sql")),
+    ("patience", include_str!("../../../migrations/0020_patience.sql")),
 ];
 
 /// The version this code was written for.

@@ -31,6 +31,7 @@ mod organizations;
 mod packing;
 mod passthrough;
 mod paths;
+mod patience;
 mod redis;
 mod refusals;
 mod routing;

@@ -11,11 +11,23 @@ use crate::{
     walk::hello,
 };
 
-/// Statements of release 5 (the first one), with values in the place of their parameters.
+/// What an instance of a release says to the database, with values in the place of parameters.
+struct Release {
+    /// The version of its schema.
+    version: usize,
+    claim: fn(&str, i64) -> String,
+    settle: fn(&str) -> String,
+    /// What it reads and writes all the time.
+    all_the_time: &'static [&'static str],
+}
+
+/// The first one.
 mod release_5 {
     use serde_json::{Value, json};
 
-    pub(super) const VERSION: usize = 5;
+    use super::Release;
+
+    pub(super) const RELEASE: Release = Release { version: 5, claim, settle, all_the_time: &ALL_THE_TIME };
 
     pub(super) const ADD_ACCOUNT: &str = "
         insert into accounts (
@@ -31,8 +43,7 @@ mod release_5 {
             name = 'from before', role = 'member', pool = 'old', providers = '{}', models = '{}', max_in_flight = 3,
             labels = '{}', note = '', expires_at = null, revoked_at = null, updated_at = now()
         where id = 'key_old'";
-    /// What an instance reads and writes all the time.
-    pub(super) const ALL_THE_TIME: [&str; 10] = [
+    const ALL_THE_TIME: [&str; 10] = [
         "select revision from settings",
         "select id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, \
          max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, last_error, \
@@ -56,7 +67,7 @@ mod release_5 {
         "update leases set expires_at = now() + lease_life() where request_id = any('{req_under_way}') returning request_id",
     ];
 
-    fn draft(request: &str) -> Value {
+    pub(super) fn draft(request: &str) -> Value {
         json!({
             "id": request, "started_at": "2026-11-24T12:00:00Z", "key_id": "key_old", "pool": "old",
             "provider": "anthropic", "operation": "messages", "model": "claude-sonnet-5-5", "stream": true,
@@ -65,7 +76,7 @@ mod release_5 {
         })
     }
 
-    pub(super) fn claim(request: &str, revision: i64) -> String {
+    fn claim(request: &str, revision: i64) -> String {
         let claim = json!([{
             "request": request, "revision": revision, "key": "key_old", "pool": "old", "family": "claude-sonnet",
             "tokens": 10, "accounts": ["acc_old"], "session": "s", "session_seconds": 3600, "session_in_flight": 4,
@@ -74,7 +85,7 @@ mod release_5 {
         format!("select request_id, outcome, account_id, affinity from claim('{claim}')")
     }
 
-    pub(super) fn settle(request: &str) -> String {
+    fn settle(request: &str) -> String {
         let mut row = draft(request);
         let known = json!({
             "account_id": "acc_old", "served_model": "claude-sonnet-5-5", "affinity": "kept", "status": "completed",
@@ -86,6 +97,56 @@ mod release_5 {
             row[name] = value.clone();
         }
         format!("select settle('[{row}]')::text as settled")
+    }
+}
+
+/// The one that claims and settles in columns.
+mod release_18 {
+    use super::{Release, release_5::draft};
+
+    pub(super) const RELEASE: Release = Release { version: 18, claim, settle, all_the_time: &ALL_THE_TIME };
+
+    const ALL_THE_TIME: [&str; 6] = [
+        "select revision from settings",
+        "select id, provider, name, pool, base_url, credential, credential_kind, credential_hint, priority, weight, \
+         max_in_flight, models, model_map, note, paused, health, health_reason, health_until, failures, last_error, \
+         last_checked_at, created_at, updated_at, probe_at, requests_per_minute, tokens_per_minute, use_paid_overage, \
+         organization, reported_limits, credential_expires_at, credential_version, entitled, tester, breaks \
+         from accounts order by id",
+        "select id, prefix, name, role, pool, providers, models, max_in_flight, labels, note, expires_at, revoked_at, \
+         created_at, updated_at, limits, time_zone, allow_passthrough, rotate_every_days, auto_rotate, rotated_at \
+         from api_keys where hash = '\\x01'",
+        "select ends_at from former_secrets where hash = '\\x01'",
+        "select roll_up() as more",
+        "select drop_old_partition(90) as dropped",
+    ];
+
+    fn claim(request: &str, revision: i64) -> String {
+        let draft = draft(request);
+        format!(
+            "select outcome, account_id, affinity, limited, left_account from claim_all(
+                 array['{request}'], array[{revision}::bigint], array['key_old'], array['old'], array['claude-sonnet'],
+                 array[10::bigint], array['acc_old'], array['s'], array[3600], array[4], array[false],
+                 array['{{\"pinned\": false}}'::jsonb], array['{draft}'::json],
+                 array['2026-11-24T12:00:00Z'::timestamptz], array['claude-sonnet-5-5'], array[10::bigint],
+                 array[30::bigint]
+             )"
+        )
+    }
+
+    fn settle(request: &str) -> String {
+        let attempts = r#"[{"account": "acc_old", "verdict": "delivered", "status": 200, "took_ms": 7}]"#;
+        format!(
+            "select settle_all(
+                 array['{request}'], array['2026-11-24T12:00:00Z'::timestamptz], array['key_old'], array['acc_old'],
+                 array['old'], array['anthropic'], array['messages'], array['claude-sonnet-5-5'],
+                 array['claude-sonnet-5-5'], array[true], array['s'], array['claude-cli'], array['kept'],
+                 array['completed'], array[200], array[null::text], array['{attempts}'::jsonb], array[10::bigint],
+                 array[null::bigint], array[null::bigint], array[null::bigint], array[5::bigint], array[null::bigint],
+                 array[null::bigint], array[null::bigint], array[105::bigint], array[false], array[false], array[8],
+                 array[9], array['req_up'], array[null::boolean]
+             )::text as settled"
+        )
     }
 }
 
@@ -108,15 +169,15 @@ async fn released(version: usize) -> Database {
     database
 }
 
-async fn granted(database: &Database, request: &str) {
+async fn granted(release: &Release, database: &Database, request: &str) {
     let revision = database.number("select revision from settings").await;
-    let rows = database.rows(&release_5::claim(request, revision)).await;
+    let rows = database.rows(&(release.claim)(request, revision)).await;
     assert_eq!((&rows[0]["outcome"], &rows[0]["account_id"]), (&json!("granted"), &json!("acc_old")), "{rows:?}");
 }
 
 /// A change of several statements cannot stand in a subquery, as [`Database::rows`] asks it.
-async fn all_the_time(database: &Database) {
-    for sql in release_5::ALL_THE_TIME {
+async fn all_the_time(release: &Release, database: &Database) {
+    for sql in release.all_the_time {
         match sql.starts_with("select") {
             true => drop(database.rows(sql).await),
             false => database.execute(sql).await,
@@ -126,23 +187,32 @@ async fn all_the_time(database: &Database) {
 
 #[tokio::test]
 async fn the_first_release_goes_on_working_while_a_newer_one_migrates_and_serves() {
-    let database = released(release_5::VERSION).await;
+    goes_on_working(release_5::RELEASE).await;
+}
+
+#[tokio::test]
+async fn the_release_that_claims_in_columns_goes_on_working_too() {
+    goes_on_working(release_18::RELEASE).await;
+}
+
+async fn goes_on_working(release: Release) {
+    let database = released(release.version).await;
     database.execute(release_5::ADD_ACCOUNT).await;
     database.execute(release_5::ADD_KEY).await;
-    granted(&database, "req_before").await;
-    database.rows(&release_5::settle("req_before")).await;
-    granted(&database, "req_under_way").await;
-    all_the_time(&database).await;
+    granted(&release, &database, "req_before").await;
+    database.rows(&(release.settle)("req_before")).await;
+    granted(&release, &database, "req_under_way").await;
+    all_the_time(&release, &database).await;
 
     let applied = store::migrate(&Secret::new(&database.url)).await.unwrap();
-    assert_eq!(applied, (6..=store::LATEST_SCHEMA).collect::<Vec<_>>());
+    assert_eq!(applied, (release.version as i32 + 1..=store::LATEST_SCHEMA).collect::<Vec<_>>());
 
     // The old instance has not noticed: it ends what it began, and begins more.
-    all_the_time(&database).await;
-    database.rows(&release_5::settle("req_under_way")).await;
-    granted(&database, "req_after").await;
-    database.rows(&release_5::settle("req_after")).await;
-    granted(&database, "req_lost").await;
+    all_the_time(&release, &database).await;
+    database.rows(&(release.settle)("req_under_way")).await;
+    granted(&release, &database, "req_after").await;
+    database.rows(&(release.settle)("req_after")).await;
+    granted(&release, &database, "req_lost").await;
     database.execute("update leases set expires_at = now() - interval '1 s' where request_id = 'req_lost'").await;
     database.rows("select reap()").await;
 
