@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { reports } from "../../public/js/answers.js";
 import { read as reasonOf } from "../../public/js/components/reasons.js";
-import { held } from "../../public/js/held.js";
+import { held, nearlyUsed } from "../../public/js/held.js";
 
 const at = (minute) => new Date(Date.UTC(2026, 10, 25, 6, minute)).toISOString();
 const TIMES = [0, 5, 10, 15, 20].map(at);
@@ -44,4 +44,39 @@ test("every reason that the server can give has words in both languages", () => 
     const filled = text.replace(/\{(until|at):\.0\}/g, "2026-11-25T06:05:00Z").replace(/\{[^}]*\}/g, "7");
     assert.ok(reasonOf(filled) ?? reasonOf(`tier 1, ${filled}`), text);
   }
+});
+
+test("the reasons of an account's state are those that the server gives", () => {
+  const files = ["pool/health", "relay/attempt", "relay/flow", "relay/refresh", "upstream/oauth"];
+  const code = files.map((file) => readFileSync(new URL(`../../lib/src/${file}.rs`, import.meta.url), "utf8")).join("\n");
+  for (const [sentence, key, values] of [
+    ["on probation, a request is testing it; before that: ", "testing", [""]],
+    ["on probation, the next request tests it; before that: ", "untested", [""]],
+    ["no answer in time", "late", []],
+    ["the upstream broke off its answer", "broke_off", []],
+    ["the upstream ended its answer early", "ended_early", []],
+    ["the upstream fell silent", "silent", []],
+    ["the stored credential cannot be opened with this gateway's keys", "sealed", []],
+    ["log in again: the access token is refused", "access_refused", []],
+    ["log in again: an earlier refresh was cut off", "refresh_cut", []],
+    ["the token endpoint did not answer in time", "token_late", []],
+    ["the token endpoint cannot be reached", "token_unreachable", []],
+    ["the token endpoint gave no answer", "token_silent", []],
+    ["the token endpoint's answer broke off", "token_broke_off", []],
+  ]) {
+    assert.ok(code.includes(sentence), `nobody says: ${sentence}`);
+    assert.deepEqual(reasonOf(sentence), { key: `reason.${key}`, values });
+  }
+  assert.ok(code.includes("log in again: the refresh token is refused ({reason})"));
+  assert.deepEqual(reasonOf("log in again: the refresh token is refused (invalid_grant)"), { key: "reason.refresh_refused", values: ["invalid_grant"] });
+  assert.equal(reasonOf("529: Overloaded"), null);
+});
+
+test("a budget is worth a word once more than four fifths of it are used", () => {
+  const limit = (name, used) => ({ limit: name, used, value: 10 });
+  const limits = [
+    limit("cost_per_day_usd", 8.1), limit("cost_per_week_usd", 8), limit("windows[0].tokens", 9), limit("requests_per_minute", 10),
+    limit("max_in_flight", 10), limit("requests_per_day", null),
+  ];
+  assert.deepEqual(nearlyUsed(limits).map(({ limit: name }) => name), ["cost_per_day_usd", "windows[0].tokens"]);
 });

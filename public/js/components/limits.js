@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { count, dollars, exact, percent } from "../format.js";
-import { held } from "../held.js";
+import { held, nearlyUsed } from "../held.js";
 import { language, t, word } from "../i18n.js";
 import { chart } from "./chart.js";
 import { ahead, when } from "./figure.js";
@@ -20,6 +20,13 @@ export function standing(limits, short = false) {
     const note = short ? null : [left, ahead(resets) ? [" · ", t("limits.resets"), " ", when(resets)] : null];
     return meter(nameOf(limit), used === null ? null : used / value, words, note);
   }));
+}
+
+/** What of a key's budgets is nearly used, in words, each on a line. */
+export function warnings(limits) {
+  return nearlyUsed(limits).map((limit) => h("span", { class: "sub warning" },
+    t("limits.nearly", { share: percent(limit.used / limit.value), name: nameOf(limit) }),
+    ahead(limit.resets) ? [" · ", t("limits.resets"), " ", when(limit.resets)] : null));
 }
 
 /** The name of a limit, `windows[0].tokens` too. */

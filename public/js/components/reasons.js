@@ -1,4 +1,5 @@
-//! The reasons of a preview in the reader's language: the server says them in English, with a few figures in them.
+//! Reasons in the reader's language, of a preview and of an account's state: the server says them in English, with a few figures in them.
+//! What an upstream said is quoted as it is.
 
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
@@ -26,6 +27,20 @@ const SENTENCES = [
   ["tier (\\d+), (\\d+) % left of its tightest limit", "reason.headroom"],
   ["tier (\\d+), no limit reported yet", "reason.no_limit"],
   [`tier (\\d+), a limit is renewed at ${TIME}`, "reason.renewed"],
+  ["on probation, a request is testing it; before that: (.*)", "reason.testing"],
+  ["on probation, the next request tests it; before that: (.*)", "reason.untested"],
+  ["no answer in time", "reason.late"],
+  ["the upstream broke off its answer", "reason.broke_off"],
+  ["the upstream ended its answer early", "reason.ended_early"],
+  ["the upstream fell silent", "reason.silent"],
+  ["the stored credential cannot be opened with this gateway's keys", "reason.sealed"],
+  ["log in again: the access token is refused", "reason.access_refused"],
+  ["log in again: the refresh token is refused \\((.*)\\)", "reason.refresh_refused"],
+  ["log in again: an earlier refresh was cut off.*", "reason.refresh_cut"],
+  ["the token endpoint did not answer in time", "reason.token_late"],
+  ["the token endpoint cannot be reached", "reason.token_unreachable"],
+  ["the token endpoint gave no answer", "reason.token_silent"],
+  ["the token endpoint's answer broke off", "reason.token_broke_off"],
 ].map(([sentence, key]) => [new RegExp(`^${sentence}$`), key]);
 
 /** The key of a sentence and what fills its words; null for one that is new to us. */
@@ -37,13 +52,18 @@ export function read(sentence) {
   return null;
 }
 
-/** The sentence as nodes; a time in it is the reader's own. A sentence that is new to us stays as it is. */
+/** The sentence on a line of its own. */
 export function reason(sentence) {
+  return h("span", { class: "sub" }, words(sentence));
+}
+
+/** The sentence as nodes; a time in it is the reader's own, and a reason within it is read too. One that is new to us stays as it is. */
+function words(sentence) {
   const known = read(sentence);
-  if (!known) return h("span", { class: "sub" }, sentence);
-  return h("span", { class: "sub" }, t(known.key).split(/\{(\d)\}/).map((part, index) => {
+  if (!known) return sentence;
+  return t(known.key).split(/\{(\d)\}/).map((part, index) => {
     if (index % 2 === 0) return part;
     const value = known.values[part - 1];
-    return new RegExp(`^${TIME}$`).test(value) ? at(value) : value;
-  }));
+    return new RegExp(`^${TIME}$`).test(value) ? at(value) : words(value);
+  });
 }

@@ -6,6 +6,7 @@ import { ahead, number, when } from "../components/figure.js";
 import { filters, finds, input, select } from "../components/filter.js";
 import { reported } from "../components/limits.js";
 import { empty, head } from "../components/notice.js";
+import { reason } from "../components/reasons.js";
 import { state } from "../components/state.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
@@ -104,7 +105,7 @@ export function health(row) {
     state("state", row.state),
     ahead(row.until) ? h("span", { class: "dim" }, " ", t("accounts.back"), " ", when(row.until)) : null,
     row.families.filter(({ until }) => ahead(until)).map(({ family, until }) => h("span", { class: "sub" }, family, " ", t("accounts.back"), " ", when(until))),
-    row.reason ? h("span", { class: "sub" }, row.reason) : null,
+    row.reason ? reason(row.reason) : null,
     recovery(row),
     row.lastError && row.lastError !== row.reason ? h("span", { class: "sub said" }, t("accounts.last_error"), " ", text(row.lastError)) : null,
   ];

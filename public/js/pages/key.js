@@ -7,7 +7,7 @@ import { breakdown } from "../components/breakdown.js";
 import { when } from "../components/figure.js";
 import { figures } from "../components/glance.js";
 import { history } from "../components/history.js";
-import { standing } from "../components/limits.js";
+import { standing, warnings } from "../components/limits.js";
 import { tabs } from "../components/links.js";
 import { head } from "../components/notice.js";
 import { facts, inset, panel, pick } from "../components/panel.js";
@@ -40,7 +40,7 @@ export function render({ span, metric, key, summary, series, models }, page) {
   const to = (change) => address(params.id ? `keys/${encodeURIComponent(params.id)}` : path, { ...query, ...change });
   return [
     head(key.name, actions(key, page)),
-    key.warning ? h("p", { class: "panel strip" }, key.warning) : null,
+    key.warning ? h("div", { class: "panel strip" }, warnings(key.limits)) : null,
     h("div", { class: "pair" },
       panel(t("key.about"), inset(h("div", { class: "health" }, lifetime(key)), facts(about(key)))),
       panel(t("column.limits"), inset(key.limits.length ? standing(key.limits) : h("p", { class: "dim" }, t("keys.unlimited"))))),

@@ -5,7 +5,7 @@ import { openIssue, openRevoke } from "../acts/key.js";
 import { openTry } from "../acts/try.js";
 import { ahead, when } from "../components/figure.js";
 import { filters, finds, input } from "../components/filter.js";
-import { standing } from "../components/limits.js";
+import { standing, warnings } from "../components/limits.js";
 import { pager } from "../components/links.js";
 import { empty, head } from "../components/notice.js";
 import { state } from "../components/state.js";
@@ -112,7 +112,7 @@ function limits(row) {
   return [
     standing(fullest.slice(0, FIRST_LIMITS), true),
     rest > 0 ? h("span", { class: "sub" }, t("keys.more_limits", { count: rest })) : null,
-    row.warning ? h("span", { class: "sub warning" }, row.warning) : null,
+    row.warning ? warnings(row.limits) : null,
   ];
 }
 
