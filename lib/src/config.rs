@@ -7,7 +7,6 @@ mod webhook;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use url::Url;
 
 use crate::{
@@ -51,7 +50,7 @@ pub struct Config {
     /// `LEDGER_RETENTION_DAYS`: single requests are forgotten after so many days, 90; their sums stay. `None`: never.
     pub ledger_retention_days: Option<i32>,
     /// `PASSTHROUGH_PATHS`: path globs let through beyond the built-in list.
-    pub passthrough_paths: GlobSet,
+    pub passthrough_paths: Vec<String>,
     /// `PUBLIC_URL`, else what Vercel says of the deployment: the gateway's own address, without a slash at its end.
     pub public_url: Option<String>,
     /// `CORS_ORIGINS`: the pages that may call models from a browser, `*` for any; none.
@@ -362,13 +361,11 @@ fn allowed_hosts(env: &Environment) -> Vec<String> {
     listed.chain(public).collect()
 }
 
-fn globs(name: &str, list: &str) -> Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for glob in listed(list) {
-        let glob = GlobBuilder::new(glob).literal_separator(true).build();
-        set.add(glob.map_err(|error| unset(format!("{name}: {error}")))?);
+fn globs(name: &str, list: &str) -> Result<Vec<String>> {
+    if let Some(other) = listed(list).find(|glob| glob.contains(['[', ']', '{', '}', '\\'])) {
+        return Err(unset(format!("{name}: `{other}` holds other signs than `*` and `?`")));
     }
-    set.build().map_err(|error| unset(format!("{name}: {error}")))
+    Ok(listed(list).map(str::to_owned).collect())
 }
 
 fn networks(name: &str, list: &str) -> Result<Vec<Network>> {

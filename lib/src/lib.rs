@@ -18,6 +18,7 @@ pub mod config;
 pub mod credential;
 pub mod error;
 pub mod gateway;
+pub mod glob;
 pub mod host;
 pub mod http;
 pub mod id;

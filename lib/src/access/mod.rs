@@ -1,6 +1,5 @@
 //! Who is calling, and what they may do. No IO.
 
-mod glob;
 mod key;
 mod limits;
 mod rotation;
@@ -14,11 +13,11 @@ use serde_json::{Value, json};
 use crate::{
     address::Network,
     error::{Error, Kind, Result},
+    glob::matches_any,
     id::KeyId,
     protocol::Provider,
 };
 
-pub use glob::matches_any;
 pub use key::{KeyHash, NotAKey, PresentedKey};
 pub use limits::{Limit, NAMED, OF_A_WINDOW, Span, Standing, Window};
 

@@ -8,7 +8,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use http::HeaderValue;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     address::{self, Peer},
@@ -63,14 +64,15 @@ impl Door {
 
 /// Whether `LOG` can be understood. A server with a filter that cannot logs at `info`.
 pub fn check_log_filter(env: &Environment) -> Result<()> {
-    let filter = EnvFilter::try_new(log_filter(env));
+    let filter = log_filter(env).parse::<Targets>();
     filter.map(drop).map_err(|why| Error::new(Kind::InvalidRequest, format!("LOG is not a tracing filter: {why}")))
 }
 
 /// Sends log lines to standard error, one for each event; a panic is one, too.
 pub fn log_to_stderr(env: &Environment) {
     panics::listen();
-    let filter = EnvFilter::try_new(log_filter(env)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = log_filter(env).parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(std::io::stderr).finish();
     // A second subscriber in one process is refused; the first goes on serving.
-    let _already_set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _already_set = lines.with(filter).try_init();
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Account, State, Strategy, earliest_reset, headroom};
 use crate::{
-    access::matches_any,
+    glob::matches_any,
     id::AccountId,
     protocol::{Api, Operation, Provider},
 };

@@ -1,11 +1,13 @@
 //! What a method and a path ask for, and in which dialect.
 
-use globset::GlobSet;
 use http::{HeaderMap, Method, Uri};
 use url::form_urlencoded;
 
 use super::{Api, Form, Operation, Protocol, Provider, gemini::code_assist, path, thing, thing::Act};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    glob::matches_path,
+};
 
 /// A request as its first line tells it; the body may say more ([`super::Demand`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +63,7 @@ fn pairs(query: Option<&str>) -> form_urlencoded::Parse<'_> {
 
 impl Call {
     /// Reads the first line. `passthrough` holds the globs of further paths that the operator lets through.
-    pub fn read(protocol: Protocol, method: &Method, uri: &Uri, passthrough: &GlobSet) -> Result<Self> {
+    pub fn read(protocol: Protocol, method: &Method, uri: &Uri, passthrough: &[String]) -> Result<Self> {
         let path = path::plain(uri)?;
         let provider = match protocol {
             Protocol::Anthropic => Provider::Anthropic,
@@ -96,7 +98,9 @@ impl Call {
             None if manages_accounts(&segments) => {
                 return Err(Error::new(Kind::NotFound, "this gateway does not forward the management of accounts"));
             }
-            None if passthrough.is_match(path.as_ref()) => (Operation::Other, named_model(&segments)),
+            None if passthrough.iter().any(|glob| matches_path(glob, &path)) => {
+                (Operation::Other, named_model(&segments))
+            }
             None => return Err(Error::new(Kind::NotFound, format!("{path} is not supported by this gateway yet"))),
         };
         let streams = path.ends_with(":streamGenerateContent");

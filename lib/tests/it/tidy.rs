@@ -21,7 +21,7 @@ const STAIRCASE: [&[&str]; 9] = [
 ];
 
 /// The ground that every room stands on, and may use.
-const BASE: [&str; 14] = [
+const BASE: [&str; 15] = [
     "address",
     "background",
     "batch",
@@ -29,6 +29,7 @@ const BASE: [&str; 14] = [
     "config",
     "credential",
     "error",
+    "glob",
     "http",
     "id",
     "money",

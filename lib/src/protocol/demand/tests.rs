@@ -8,7 +8,7 @@ use crate::id::KeyId;
 fn call(target: &str) -> Call {
     let uri: http::Uri = target.parse().unwrap();
     let protocol = Protocol::of(uri.path(), uri.query(), &HeaderMap::new());
-    Call::read(protocol, &Method::POST, &uri, &globset::GlobSet::empty()).unwrap()
+    Call::read(protocol, &Method::POST, &uri, &[]).unwrap()
 }
 
 fn read_with(target: &str, pairs: &[(&'static str, &str)], body: &str) -> Result<Demand> {

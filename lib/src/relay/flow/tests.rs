@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Instant as Moment};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::unfold};
-use globset::GlobSet;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use tokio::{
@@ -86,7 +85,7 @@ fn arrival(path: &str, body: &'static str) -> Arrival {
     let (uri, body): (http::Uri, _) = (path.parse().unwrap(), Bytes::from_static(body.as_bytes()));
     let headers = HeaderMap::new();
     let protocol = Protocol::of(uri.path(), uri.query(), &headers);
-    let call = Call::read(protocol, &Method::POST, &uri, &GlobSet::empty()).unwrap();
+    let call = Call::read(protocol, &Method::POST, &uri, &[]).unwrap();
     Arrival {
         id: RequestId::from("req_1".to_owned()),
         at: clock::now(),

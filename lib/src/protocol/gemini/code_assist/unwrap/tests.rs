@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use globset::GlobSet;
 use http::Method;
 
 use super::*;
@@ -15,7 +14,7 @@ const PLAIN: &str = "generateContent";
 
 fn demand(path: &str) -> Demand {
     let uri = path.parse().unwrap();
-    let call = Call::read(Protocol::Gemini, &Method::POST, &uri, &GlobSet::empty()).unwrap();
+    let call = Call::read(Protocol::Gemini, &Method::POST, &uri, &[]).unwrap();
     Demand::read(call, &HeaderMap::new(), &Bytes::from_static(br#"{"model":"m","contents":[]}"#)).unwrap()
 }
 
