@@ -28,7 +28,7 @@ const REMEMBERED_KEYS: usize = 10_000;
 /// The settings and accounts as they were at one revision.
 pub(crate) struct Snapshot {
     pub(crate) revision: i64,
-    pub(crate) accounts: Vec<Account>,
+    accounts: Vec<Arc<Account>>,
     pub(crate) prices: PriceTable,
     policies: HashMap<Provider, HashMap<String, Policy>>,
     default_policy: Policy,
@@ -48,7 +48,7 @@ impl Snapshot {
         let keys = before.filter(|before| before.revision == revision).map(|before| Arc::clone(&before.keys));
         Ok(Self {
             revision,
-            accounts,
+            accounts: accounts.into_iter().map(Arc::new).collect(),
             prices: PriceTable::built_in().with(prices),
             policies: by_provider,
             default_policy: Policy::default(),
@@ -74,8 +74,13 @@ impl Snapshot {
         self.policies.get(&provider).and_then(|pools| pools.get(pool)).unwrap_or(&self.default_policy)
     }
 
+    /// All accounts.
+    pub(crate) fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
+        self.accounts.iter().map(Arc::as_ref)
+    }
+
     /// An account, where there is one of that id.
-    pub(crate) fn account(&self, id: &AccountId) -> Option<&Account> {
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&Arc<Account>> {
         self.accounts.iter().find(|account| account.id == *id)
     }
 

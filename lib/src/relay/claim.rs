@@ -44,7 +44,7 @@ pub(super) async fn next_account(
     arrival: &mut Arrival,
     open: &Open,
     tried: &[AccountId],
-) -> Result<Account> {
+) -> Result<Arc<Account>> {
     let mut looks = Looks::begin();
     let patient = arrival.demand.tool_loop && tried.is_empty() && arrival.place.only.is_none();
     // The first look is on what is remembered.
@@ -53,7 +53,7 @@ pub(super) async fn next_account(
         arrival.allowed()?;
         let asked = Instant::now();
         let snapshot = Arc::clone(&arrival.snapshot);
-        let ranking = ranking(cx, arrival, &snapshot.accounts, tried);
+        let ranking = ranking(cx, arrival, &snapshot, tried);
         if !ranking.is_empty() {
             let patient = patient && looks.may_wait();
             match claim_in_order(cx, arrival, open, patient, ranking).await? {
@@ -91,7 +91,7 @@ async fn claim_in_order(
     Ok(Err(Refused::AccountsBusy))
 }
 
-fn named(snapshot: &Snapshot, id: &AccountId) -> Result<Account> {
+fn named(snapshot: &Snapshot, id: &AccountId) -> Result<Arc<Account>> {
     snapshot.account(id).cloned().ok_or_else(|| Error::internal("a claim took an account that was not named"))
 }
 
@@ -184,7 +184,7 @@ fn ask<'a>(arrival: &'a Arrival, family: &'a str, tried: &'a [AccountId]) -> Ask
     }
 }
 
-fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: &[AccountId]) -> Ranking<'a> {
+fn ranking<'a>(cx: &Context, arrival: &Arrival, snapshot: &'a Snapshot, tried: &[AccountId]) -> Ranking<'a> {
     let family = arrival.family();
     // A session always draws the same lot, so it finds its account even where nobody remembers it.
     let seed = arrival
@@ -193,7 +193,7 @@ fn ranking<'a>(cx: &Context, arrival: &Arrival, accounts: &'a [Account], tried: 
         .map_or_else(|| random::draw().to_le_bytes().to_vec(), |session| session.clone().into_bytes());
     let lot = Lot { seed: &seed, turn: cx.gateway.turn() };
     let place = &arrival.place;
-    let admitted = accounts.iter().filter(|account| place.admits(account));
+    let admitted = snapshot.accounts().filter(|account| place.admits(account));
     let mut ranking = rank(admitted, &ask(arrival, &family, tried), arrival.policy().strategy, &lot, clock::now());
     if let Some(first) = &place.first {
         ranking.prefer(first);

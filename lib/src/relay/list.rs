@@ -1,7 +1,7 @@
 //! Lists of a key's own things. Which there are, and in what order, the database knows; what each is by now, the account
 //! that holds it is asked.
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -56,7 +56,7 @@ pub(super) async fn list(cx: &Context, mut arrival: Arrival, kind: ThingKind) ->
                 return Ok(answer(
                     &arrival,
                     &open,
-                    last.as_ref(),
+                    last.as_deref(),
                     page(arrival.demand.provider, kind, &items, end.as_ref()),
                 ));
             }
@@ -86,7 +86,7 @@ async fn describe(
     open: &Open,
     kind: ThingKind,
     kept: &[Kept],
-) -> Result<(Vec<Item>, Option<Account>)> {
+) -> Result<(Vec<Item>, Option<Arc<Account>>)> {
     let mut described: HashMap<&str, Option<Box<RawValue>>> = HashMap::new();
     let mut served = None;
     while let Some(next) = kept.iter().find(|it| !described.contains_key(it.name.as_str())) {

@@ -126,7 +126,7 @@ impl Counting<'_> {
 
     /// `None`: the account has no limits by the minute.
     fn subject(&self, id: &AccountId) -> Option<Subject> {
-        self.snapshot.account(id).and_then(Subject::of_account)
+        self.snapshot.account(id).and_then(|account| Subject::of_account(account))
     }
 }
 

@@ -227,7 +227,7 @@ fn no_answer() -> Error {
 /// The failed answer that tells the caller most: a limit says when to come back, an overload says to come back, and a
 /// refused credential is none of the caller's business.
 struct Telling {
-    account: Account,
+    account: Arc<Account>,
     weight: Weight,
     held: Option<Held>,
 }
@@ -244,7 +244,7 @@ enum Weight {
 }
 
 impl Telling {
-    fn of(before: Option<Self>, account: Account, penalty: Option<Penalty>, held: Option<Held>) -> Self {
+    fn of(before: Option<Self>, account: Arc<Account>, penalty: Option<Penalty>, held: Option<Held>) -> Self {
         let weight = match (&held, penalty) {
             (None, _) => Weight::NoAnswer,
             (Some(_), Some(Penalty::NeedsAuth | Penalty::Exhausted { .. })) => Weight::AccountsOwn,

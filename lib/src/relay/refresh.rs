@@ -129,7 +129,7 @@ pub(super) fn when_due(cx: &Context, snapshot: &Snapshot) {
     if !cx.gateway.renewals.may_look() {
         return;
     }
-    let due = snapshot.accounts.iter().filter(|account| {
+    let due = snapshot.accounts().filter(|account| {
         let shut_out = account.paused || account.health.last == State::NeedsAuth;
         account.credential_kind == Credential::OAUTH && !shut_out && ends_within(account, AHEAD, now)
     });

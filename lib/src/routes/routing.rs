@@ -124,13 +124,13 @@ async fn preview(cx: &Context, caller: &Caller, mut body: Fields) -> Result<Resp
 
 fn order(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy, turn: usize) -> Vec<Value> {
     let seed = random::draw().to_le_bytes();
-    let mut ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &seed, turn }, clock::now());
+    let mut ranking = rank(snapshot.accounts(), ask, strategy, &Lot { seed: &seed, turn }, clock::now());
     let reason = |account: &Account| format!("tier {}, {}", account.priority, figure(account, strategy, ask.family));
     ranking.take(usize::MAX).into_iter().map(|account| row(account, &reason(account))).collect()
 }
 
 fn excluded(snapshot: &Snapshot, ask: &Ask<'_>, strategy: Strategy) -> Vec<Value> {
-    let ranking = rank(&snapshot.accounts, ask, strategy, &Lot { seed: &[], turn: 0 }, clock::now());
+    let ranking = rank(snapshot.accounts(), ask, strategy, &Lot { seed: &[], turn: 0 }, clock::now());
     ranking.excluded.iter().map(|(account, why)| row(account, &why.to_string())).collect()
 }
 
