@@ -95,7 +95,7 @@ impl Snapshot {
         if let Some(key) = self.keys().get(&hash) {
             return Ok(Arc::clone(key));
         }
-        let Some(key) = store.key_by_hash(&hash).await?.map(Arc::new) else {
+        let Some(key) = Box::pin(store.key_by_hash(&hash)).await?.map(Arc::new) else {
             return Err(Error::new(Kind::Unauthenticated, "this API key was not issued by this gateway"));
         };
         let mut keys = self.keys();
@@ -138,7 +138,8 @@ impl<T> Remembered<T> {
             return Ok(Arc::clone(value));
         }
         let begun = Instant::now();
-        let value = Arc::new(fetch(before.map(|(_, value)| value)).await?);
+        // Seldom made, and large: whoever need not wait for it shall not hold the room for it.
+        let value = Arc::new(Box::pin(fetch(before.map(|(_, value)| value))).await?);
         *self.value() = Some((begun, Arc::clone(&value)));
         Ok(value)
     }
