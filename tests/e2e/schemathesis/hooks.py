@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import schemathesis
 from hypothesis import strategies as st
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 # Each call comes from an address of its own: failed sign-ins are limited by address, and many are made here on purpose.
 # A counter that threads may share, should there be several.
 CALLS = itertools.count(1)
+# A span that the finest step can show, whenever this runs.
+NOW = datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None)
+SPAN = {"from": f"{(NOW - timedelta(days=1)).isoformat()}Z", "to": f"{NOW.isoformat()}Z"}
 LOGIN = json.dumps({"access_token": "ya29.example", "refresh_token": "1//example"})
 
 ahead = st.datetimes(min_value=datetime(2030, 1, 1), max_value=datetime(2099, 1, 1))
@@ -27,7 +30,7 @@ def before_call(context, case, kwargs):
     case.headers["x-forwarded-for"] = f"10.{call >> 16 & 255}.{call >> 8 & 255}.{call & 255}"
     query = case.query or {}
     # Any two times that are times are a span; any cursor that is a text is the first page's.
-    for name, time in (("from", "2026-11-24T00:00:00Z"), ("to", "2026-11-25T00:00:00Z")):
+    for name, time in SPAN.items():
         if is_time(query.get(name)):
             query[name] = time
     if isinstance(query.get("cursor"), str) and query["cursor"].strip("\0"):

@@ -118,7 +118,7 @@ mod release_18 {
          from api_keys where hash = '\\x01'",
         "select ends_at from former_secrets where hash = '\\x01'",
         "select roll_up() as more",
-        "select drop_old_partition(90) as dropped",
+        "select drop_old_partition(36500) as dropped",
     ];
 
     fn claim(request: &str, revision: i64) -> String {
