@@ -1,8 +1,8 @@
 //! Adaptive batching: while one statement is under way the next items queue, and the statement after carries them all.
 //!
-//! At low load an item travels alone and nothing waits; at high load one round trip serves dozens, and a lane that carries many
-//! rests a moment between two of them, so that the next carries more. A batch that the database does not accept is carried out
-//! one by one, so that an item harms no other.
+//! At low load an item travels alone and nothing waits; at high load one round trip serves dozens. Where nobody waits
+//! for the items, a lane that carries many may rest a moment, so that the next batch carries more. A batch that the database does
+//! not accept is carried out one by one, so that an item harms no other.
 
 use std::{
     collections::VecDeque,
@@ -20,8 +20,7 @@ use crate::error::{BoxError, Error, Kind, Result};
 
 /// The most items that one statement carries.
 const LARGEST_BATCH: usize = 256;
-/// From so many items on a lane rests after a batch: what a statement costs by itself is shared by more, and whoever waits for
-/// it waits in a crowd anyway.
+/// From so many items on a lane that rests does so after a batch: what a statement costs by itself is then shared by more.
 const CROWD: usize = 8;
 const NO_ANSWER: &str = "a batch ended without an answer";
 

@@ -26,7 +26,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(4_500);
 /// Before that, preparing a statement costs a connection more than it saves.
 const COMES_BACK: usize = 3;
 
-/// What a statement is given, each with its type: so that it takes one round trip and leaves nothing prepared behind.
+/// What a statement is given, each with its type: so that it need not be prepared, and takes one round trip.
 pub(super) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 
 /// Reads that a client waits for never queue behind a commit: the hot lane carries claims, the other one all else.
@@ -68,12 +68,6 @@ impl Lanes {
         self.rows_within(PATIENCE, lane, sql, parameters).await
     }
 
-    /// The same of a statement that is carried out all the time: a connection that has come back a few times keeps it prepared,
-    /// which spares Postgres a sixth of a request that comes alone. One that is new takes it in one round trip, as any other.
-    pub(super) async fn rows_often(&self, lane: Lane, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
-        self.carry_out(PATIENCE, lane, true, (sql, parameters)).await
-    }
-
     /// The same, in less time.
     pub(super) async fn rows_within(
         &self,
@@ -83,6 +77,12 @@ impl Lanes {
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>> {
         self.carry_out(patience, lane, false, (sql, parameters)).await
+    }
+
+    /// Carries out such a statement that is made all the time: a connection that has come back a few times keeps it prepared,
+    /// which spares Postgres a sixth of a request that comes alone. One that is new takes it in one round trip, as any other.
+    pub(super) async fn rows_often(&self, lane: Lane, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
+        self.carry_out(PATIENCE, lane, true, (sql, parameters)).await
     }
 
     async fn carry_out(

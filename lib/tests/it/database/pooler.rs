@@ -9,13 +9,17 @@ use crate::{
     walk::hello,
 };
 
-#[tokio::test]
-async fn everything_works_through_a_transaction_mode_pooler() {
+/// A gateway that knows its database through a pooler only; the schema too is applied through it.
+async fn behind_a_pooler() -> (App, Bouncer) {
     let database = Database::create().await;
     let bouncer = Bouncer::before(&database, None).await;
     let url = database.through(&format!("127.0.0.1:{}", bouncer.port));
-    // The schema too is applied through the pooler.
-    let app = App::on(database, &[("DATABASE_URL", &url)]).await;
+    (App::on(database, &[("DATABASE_URL", &url)]).await, bouncer)
+}
+
+#[tokio::test]
+async fn everything_works_through_a_transaction_mode_pooler() {
+    let (app, _bouncer) = behind_a_pooler().await;
     let account = app.account("anthropic", "sk-ant-one", json!({})).await;
     let key = app.key(json!({})).await;
 
@@ -69,10 +73,7 @@ async fn a_connection_that_is_used_often_keeps_its_statement_prepared() {
 /// This pooler's release is one that does not know of prepared statements: once one is lost, claims go without.
 #[tokio::test]
 async fn a_pooler_that_loses_prepared_statements_is_got_on_with() {
-    let database = Database::create().await;
-    let bouncer = Bouncer::before(&database, None).await;
-    let url = database.through(&format!("127.0.0.1:{}", bouncer.port));
-    let app = App::on(database, &[("DATABASE_URL", &url)]).await;
+    let (app, _bouncer) = behind_a_pooler().await;
     app.account("anthropic", "sk-ant-one", json!({})).await;
     let key = app.key(json!({})).await;
     let mut sent = 0;
