@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("reported_history", include_str!("../../../migrations/0018_reported_history.sql")),
     ("webhooks", include_str!("../../../migrations/0019_webhooks.sql")),
     ("patience", include_str!("../../../migrations/0020_patience.sql")),
+    ("by_place", include_str!("../../../migrations/0021_by_place.sql")),
 ];
 
 /// The version this code was written for.

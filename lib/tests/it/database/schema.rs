@@ -56,6 +56,20 @@ async fn a_migration_that_fails_leaves_nothing_half_done() {
     instance.manage(reqwest::Method::GET, "/api/keys", None).await;
 }
 
+/// Before release 18, Postgres holds a plan that has to do what it is told not to for so dear that it is worth compiling: a claim
+/// then took 870 milliseconds.
+#[tokio::test]
+async fn what_is_told_how_to_read_is_not_compiled_for_each_call() {
+    let database = Database::create().await;
+    store::migrate(&Secret::new(&database.url)).await.unwrap();
+    let told = "select proname as name, proconfig @> '{jit=off}' as interpreted from pg_proc \
+                where array_to_string(proconfig, ' ') like '%enable_seqscan=off%' order by 1";
+    let told: Vec<_> = database.rows(told).await;
+    let expect: Vec<_> =
+        ["claim", "claim_all", "settle_all"].map(|name| json!({ "name": name, "interpreted": true })).into();
+    assert_eq!(told, expect);
+}
+
 #[tokio::test]
 async fn a_newer_schema_still_serves() {
     let database = Database::create().await;
