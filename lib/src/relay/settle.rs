@@ -52,15 +52,15 @@ pub(super) async fn settle(gateway: Arc<Gateway>, id: RequestId, mut told: onesh
     let Ok(Closed { row, batch, counts, finish, trace, spans }) = closed else { return };
     let row = Arc::new(row);
     log(&row, trace);
+    // Most of its time a settlement waits, and needs little room for that: what comes after has a place of its own.
     // While the request still has its lease: an account that it tests is tested by nobody else before.
-    setback::finished(&gateway, &row, finish).await;
+    Box::pin(setback::finished(&gateway, &row, finish)).await;
     // The batch first: should this instance die in between, the results are fetched again, and nothing is lost.
     for record in batch.into_iter().map(Arc::from).chain([Arc::clone(&row)]) {
-        // Most of its time a settlement waits, and needs little room for that.
         Box::pin(write(&gateway, record)).await;
     }
     if let (Some(windows), Some(counts)) = (&gateway.windows, counts) {
-        counts.correct(windows, &row).await;
+        Box::pin(counts.correct(windows, &row)).await;
     }
     if let (Some(collector), Some(spans)) = (&gateway.spans, spans) {
         collector.send(spans).await;
