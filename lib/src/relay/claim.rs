@@ -46,7 +46,8 @@ pub(super) async fn next_account(
     tried: &[AccountId],
 ) -> Result<Arc<Account>> {
     let mut looks = Looks::begin();
-    let patient = arrival.demand.tool_loop && tried.is_empty() && arrival.place.only.is_none();
+    let stays = arrival.policy().affinity.enabled && arrival.session.is_some() && arrival.place.only.is_none();
+    let patient = arrival.demand.tool_loop && stays && tried.is_empty();
     // The first look is on what is remembered.
     let mut fresh = false;
     loop {
@@ -56,7 +57,9 @@ pub(super) async fn next_account(
         let ranking = ranking(cx, arrival, &snapshot, tried);
         if !ranking.is_empty() {
             let patient = patient && looks.may_wait();
-            match claim_in_order(cx, arrival, open, patient, ranking).await? {
+            // Who waits for one account has asked the others at its first look.
+            let most = if patient && fresh { NAMED_AT_ONCE } else { usize::MAX };
+            match claim_in_order(cx, arrival, open, (patient, most), ranking).await? {
                 Ok(granted) => return named(&snapshot, &granted.account),
                 Err(Refused::AccountsBusy) if patient => sleep(ASKS_EVERY).await,
                 Err(refused) => looks.again(refused).await.map_err(|refused| refusal(arrival, refused))?,
@@ -69,16 +72,18 @@ pub(super) async fn next_account(
     }
 }
 
-/// Claims the first account of the order that is free.
+/// Claims the first account of the order that is free, among so many.
 async fn claim_in_order(
     cx: &Context,
     arrival: &Arrival,
     open: &Open,
-    patient: bool,
+    (patient, most): (bool, usize),
     mut ranking: Ranking<'_>,
 ) -> Result<Result<Granted, Refused>> {
-    while !ranking.is_empty() {
+    let mut asked = 0;
+    while !ranking.is_empty() && asked < most {
         let mut named = ranking.take(NAMED_AT_ONCE);
+        asked += named.len();
         if patient {
             named.extend(soon_back(arrival, &ranking));
         }
@@ -153,7 +158,7 @@ async fn claim_to_the_end(
         let request = claim.request.clone();
         let outcome = match &gateway.windows {
             None => gateway.store.claim(claim).await,
-            Some(windows) => minutes::claim((windows, &gateway.store), &key, &snapshot, &open, claim).await,
+            Some(windows) => Box::pin(minutes::claim((windows, &gateway.store), &key, &snapshot, &open, claim)).await,
         };
         match &outcome {
             Ok(Ok(granted)) => open.granted(granted, snapshot),
