@@ -1,8 +1,8 @@
 //! A release migrates the database of an older one that goes on serving: what the older one says, the new schema understands.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::LazyLock};
 
-use gateway::{Secret, store};
+use gateway::{Secret, clock, store};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,6 +10,9 @@ use crate::{
     support::{App, Database, Instance, refused},
     walk::hello,
 };
+
+/// When its requests began: not so long ago that retention would drop them.
+static LATELY: LazyLock<String> = LazyLock::new(|| clock::now().to_string());
 
 /// What an instance of a release says to the database, with values in the place of parameters.
 struct Release {
@@ -25,7 +28,7 @@ struct Release {
 mod release_5 {
     use serde_json::{Value, json};
 
-    use super::Release;
+    use super::{LATELY, Release};
 
     pub(super) const RELEASE: Release = Release { version: 5, claim, settle, all_the_time: &ALL_THE_TIME };
 
@@ -69,7 +72,7 @@ mod release_5 {
 
     pub(super) fn draft(request: &str) -> Value {
         json!({
-            "id": request, "started_at": "2026-11-24T12:00:00Z", "key_id": "key_old", "pool": "old",
+            "id": request, "started_at": LATELY.as_str(), "key_id": "key_old", "pool": "old",
             "provider": "anthropic", "operation": "messages", "model": "claude-sonnet-5-5", "stream": true,
             "session": "s", "client": "claude-cli", "input_tokens": 10, "cost_micros": 30, "estimated": true,
             "unpriced": false, "attempts": [],
@@ -102,7 +105,7 @@ mod release_5 {
 
 /// The one that claims and settles in columns.
 mod release_18 {
-    use super::{Release, release_5::draft};
+    use super::{LATELY, Release, release_5::draft};
 
     pub(super) const RELEASE: Release = Release { version: 18, claim, settle, all_the_time: &ALL_THE_TIME };
 
@@ -128,9 +131,9 @@ mod release_18 {
                  array['{request}'], array[{revision}::bigint], array['key_old'], array['old'], array['claude-sonnet'],
                  array[10::bigint], array['acc_old'], array['s'], array[3600], array[4], array[false],
                  array['{{\"pinned\": false}}'::jsonb], array['{draft}'::json],
-                 array['2026-11-24T12:00:00Z'::timestamptz], array['claude-sonnet-5-5'], array[10::bigint],
-                 array[30::bigint]
-             )"
+                 array['{at}'::timestamptz], array['claude-sonnet-5-5'], array[10::bigint], array[30::bigint]
+             )",
+            at = *LATELY
         )
     }
 
@@ -138,14 +141,15 @@ mod release_18 {
         let attempts = r#"[{"account": "acc_old", "verdict": "delivered", "status": 200, "took_ms": 7}]"#;
         format!(
             "select settle_all(
-                 array['{request}'], array['2026-11-24T12:00:00Z'::timestamptz], array['key_old'], array['acc_old'],
+                 array['{request}'], array['{at}'::timestamptz], array['key_old'], array['acc_old'],
                  array['old'], array['anthropic'], array['messages'], array['claude-sonnet-5-5'],
                  array['claude-sonnet-5-5'], array[true], array['s'], array['claude-cli'], array['kept'],
                  array['completed'], array[200], array[null::text], array['{attempts}'::jsonb], array[10::bigint],
                  array[null::bigint], array[null::bigint], array[null::bigint], array[5::bigint], array[null::bigint],
                  array[null::bigint], array[null::bigint], array[105::bigint], array[false], array[false], array[8],
                  array[9], array['req_up'], array[null::boolean]
-             )::text as settled"
+             )::text as settled",
+            at = *LATELY
         )
     }
 }
