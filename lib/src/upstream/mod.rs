@@ -28,6 +28,9 @@ pub(crate) use dial::must_be_public;
 /// An idle connection is closed before a load balancer in front of an upstream is likely to.
 const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 
+/// More of them are closed at once: after a crowd there are as many, and an upstream that speaks HTTP/2 needs only one.
+const IDLE_CONNECTIONS: usize = 256;
+
 /// A longer answer to a question of our own is none.
 const LONGEST_ANSWER: usize = 4 << 20;
 
@@ -146,6 +149,7 @@ fn build(connect: Duration, insecure: bool) -> reqwest::Client {
         .no_proxy()
         .connect_timeout(connect)
         .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .tcp_nodelay(true)
         .build()
         .expect("the client's settings are constant and valid")
