@@ -1,7 +1,7 @@
 # The gateway as one process, on a root file system that holds nothing but the program, the libraries that it loads and the
 # dashboard. tests/e2e/container.test.mjs lays out the same root and runs it as this file says.
 
-FROM rust:1.95.0-slim-bookworm AS build
+FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock vercel.json ./
 COPY api api

@@ -38,6 +38,12 @@ use crate::{
     out::{Out, remark},
 };
 
+/// Its workers do not wait for each other where one frees what another took, and what a crowd of streams has taken is given
+/// back to the system within seconds.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let env = Environment::of_process();
