@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -25,7 +25,7 @@ const CROWD: usize = 8;
 const NO_ANSWER: &str = "a batch ended without an answer";
 
 type Run<T, R> = dyn Fn(Arc<[T]>) -> Pin<Box<dyn Future<Output = Result<Vec<R>, Shared>> + Send>> + Send + Sync;
-type Reply<R> = oneshot::Sender<Result<R, Shared>>;
+type Reply<R> = Box<dyn FnOnce(Result<R>) + Send>;
 
 /// One failure that many requests share.
 #[derive(Debug, Clone)]
@@ -74,15 +74,23 @@ impl<T: Clone + Send + Sync + 'static, R: Send + 'static> Batch<T, R> {
 
     /// Hands an item in and waits for its result. The item is carried out even when the caller stops waiting.
     pub(crate) async fn submit(&self, item: T) -> Result<R> {
-        let (reply, result) = oneshot::channel();
-        if self.0.enqueue(item, reply) {
+        let (tell, told) = oneshot::channel();
+        self.submit_then(item, |result| drop(tell.send(result)));
+        told.await.unwrap_or_else(|_| Err(Error::internal(NO_ANSWER)))
+    }
+
+    /// Hands an item in, and its result to `then`, whoever still waits for it.
+    pub(crate) fn submit_then(&self, item: T, then: impl FnOnce(Result<R>) + Send + 'static) {
+        if self.0.enqueue(item, Box::new(then)) {
             tokio::spawn(drain(Arc::clone(&self.0)));
         }
-        match result.await {
-            Ok(result) => result.map_err(|Shared(error)| copy(&error)),
-            Err(_) => Err(Error::internal(NO_ANSWER)),
-        }
     }
+}
+
+/// Calls a reply. It must not take the lane with it either.
+fn tell<R>(reply: Reply<R>, result: Result<R, Shared>) {
+    let result = result.map_err(|Shared(error)| copy(&error));
+    let _told = catch_unwind(AssertUnwindSafe(|| reply(result)));
 }
 
 impl<T, R> Inner<T, R> {
@@ -120,19 +128,17 @@ async fn drain<T: Clone, R>(inner: Arc<Inner<T, R>>) {
             return;
         }
         match (inner.run)(Arc::clone(&items)).await {
-            Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| drop(reply.send(Ok(result)))),
+            Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| tell(reply, Ok(result))),
             Err(error) if error.0.kind == Kind::Unavailable => {
                 // Who came meanwhile has waited as long, and would wait as long again.
                 let all = replies.into_iter().chain(inner.give_up());
-                all.for_each(|reply| drop(reply.send(Err(error.clone()))));
+                all.for_each(|reply| tell(reply, Err(error.clone())));
             }
-            Err(error) if items.len() == 1 => {
-                replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))))
-            }
+            Err(error) if items.len() == 1 => replies.into_iter().for_each(|reply| tell(reply, Err(error.clone()))),
             Err(_) => {
                 for (item, reply) in items.iter().zip(replies) {
                     let alone = (inner.run)(Arc::from([item.clone()])).await;
-                    drop(reply.send(alone.and_then(|results| results.into_iter().next().ok_or_else(no_result))));
+                    tell(reply, alone.and_then(|results| results.into_iter().next().ok_or_else(no_result)));
                 }
             }
         }
@@ -241,6 +247,16 @@ mod tests {
         assert_eq!(batch.submit(13).await.unwrap_err().kind, Kind::Internal);
         let next = tokio::time::timeout(std::time::Duration::from_secs(10), batch.submit(2)).await;
         assert_eq!(next.expect("the lane is free").unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_result_is_told_to_whom_it_may_concern_and_a_panic_there_harms_no_other() {
+        let batch = Batch::new(1, |items: Arc<[u32]>| async move { Ok(items.to_vec()) });
+        let (tell, told) = oneshot::channel();
+        batch.submit_then(13, |result| panic!("as a mistake of ours would: {result:?}"));
+        batch.submit_then(2, |result| drop(tell.send(result)));
+        assert_eq!(told.await.unwrap().unwrap(), 2);
+        assert_eq!(batch.submit(3).await.unwrap(), 3);
     }
 
     /// Lets `run` answer a first item alone, so that those after it travel together.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
-use tokio::time::sleep;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     Arrival, minutes,
@@ -17,7 +17,7 @@ use crate::{
     pool::{Account, Ask, Exclusion, Lot, Ranking, Strategy, rank},
     protocol::Api,
     random,
-    store::{Binding, Claim, Granted, Refused},
+    store::{Binding, Claim, Granted, Outcome, Refused},
 };
 
 /// A busy account is worth asking for again after this.
@@ -144,30 +144,34 @@ impl Looks {
     }
 }
 
-/// Makes a claim in a task of its own, so that a caller who hangs up in between leaves no lease behind: the task holds the
-/// open request too, and a grant that nobody waits for any more is settled when the task lets go of it.
+/// Makes a claim that goes on when a caller hangs up in between, so that it leaves no lease behind: whatever is told the outcome
+/// holds the open request too, and a grant that nobody waits for any more is settled when that lets go of it.
 async fn claim_to_the_end(
     cx: &Context,
     arrival: &Arrival,
     open: &Open,
     claim: Claim,
 ) -> Result<Result<Granted, Refused>> {
+    let (tell, told) = oneshot::channel();
     let (gateway, open, snapshot) = (Arc::clone(&cx.gateway), open.clone(), Arc::clone(&arrival.snapshot));
-    let (key, background) = (Arc::clone(&arrival.key), cx.background.clone());
-    let claiming = tokio::spawn(async move {
-        let request = claim.request.clone();
-        let outcome = match &gateway.windows {
-            None => gateway.store.claim(claim).await,
-            Some(windows) => Box::pin(minutes::claim((windows, &gateway.store), &key, &snapshot, &open, claim)).await,
-        };
+    let (background, request) = (cx.background.clone(), claim.request.clone());
+    let (held, known) = (open.clone(), Arc::clone(&snapshot));
+    let ended = move |outcome: Result<Outcome>| {
         match &outcome {
-            Ok(Ok(granted)) => open.granted(granted, snapshot),
-            Err(_) if open.is_unclaimed() => background.spawn(unheard::let_go(gateway, request)),
+            Ok(Ok(granted)) => held.granted(granted, known),
+            Err(_) if held.is_unclaimed() => background.spawn(unheard::let_go(gateway, request)),
             _ => {}
         }
-        outcome
-    });
-    claiming.await.map_err(Error::internal)?
+        drop(tell.send(outcome));
+    };
+    match &cx.gateway.windows {
+        None => cx.gateway.store.claim_then(claim, ended),
+        Some(_) => {
+            let (gateway, key) = (Arc::clone(&cx.gateway), Arc::clone(&arrival.key));
+            tokio::spawn(async move { ended(minutes::claim(&gateway, &key, &snapshot, &open, claim).await) });
+        }
+    }
+    told.await.map_err(Error::internal)?
 }
 
 /// Reads the settings, the accounts and the key as they are after `asked`.

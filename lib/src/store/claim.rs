@@ -159,6 +159,11 @@ impl Store {
         self.claims.submit(claim).await
     }
 
+    /// The same, and tells `then` what came of it, whoever still waits for that.
+    pub fn claim_then(&self, claim: Claim, then: impl FnOnce(Result<Outcome>) + Send + 'static) {
+        self.claims.submit_then(claim, then);
+    }
+
     /// Keeps the lease of a request that is still under way.
     pub async fn renew(&self, request: RequestId) -> Result<()> {
         self.renewals.submit(request).await
