@@ -8,6 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
 import { measureBatches } from "./bench/batches.mjs";
@@ -24,8 +25,8 @@ const { values: options } = parseArgs({
   options: { quick: { type: "boolean", default: false }, ms: { type: "string" }, binaries: { type: "string" } },
 });
 const size = options.quick
-  ? { rounds: 1, measure_ms: Number(options.ms ?? 1_000), starts: 2, crowd: 200, crowdRounds: 1 }
-  : { rounds: 5, measure_ms: 2_000, starts: 9, crowd: 2_000, crowdRounds: 3 };
+  ? { rounds: 1, measure_ms: Number(options.ms ?? 1_000), starts: 2, crowd: 200, crowdRounds: 1, rest: 0 }
+  : { rounds: 5, measure_ms: 2_000, starts: 9, crowd: 2_000, crowdRounds: 3, rest: 15_000 };
 
 await main(async () => {
   if (options.ms && !options.quick) throw new Plain("--ms goes with --quick");
@@ -67,6 +68,8 @@ async function bench(stage) {
       report(`Step ${Object.keys(measured).length} of ${Object.keys(all).length} is done`);
     }
     await books.check();
+    // What a load has taken is given back to the system over some seconds.
+    await sleep(size.rest);
     const loaded = memory(parts);
     return {
       ...size, commit: commit(), others: others(), startUp, coldStarts, sizes: await parts.sizes(), pieces, batches, idle, loaded, measured, books: books.sent,

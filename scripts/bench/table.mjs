@@ -159,8 +159,8 @@ ${tables(run)}
 - Every answer is compared byte for byte with what the upstream was told to send, every stream event by event. At the end
   the ledger held exactly the ${whole(run.books)} requests that were sent, each completed and with the upstream's token counts, and no lease;
   the function had told its platform of the end of each of its invocations.
-- CPU is the run time of all threads of the processes, from the kernel; memory is their proportional set size. A stream's
-  events carry the time of their sending: "each later event" is from there to the client.
+- CPU is the run time of all threads of the processes, from the kernel; memory is their proportional set size, "after" a load 15 s after it.
+  A stream's events carry the time of their sending: "each later event" is from there to the client.
 - Requests a statement: of \`pg_stat_statements\`, which counts in a run of its own and is off otherwise.
 - A cold start is timed from just before exec to the answer's first byte, ${run.coldStarts.refused.length} times each; what the platform does before exec is not in it.
 - Instructions are those that \`npm run counts\` guards: see CONTRIBUTING.md.
