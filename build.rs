@@ -2,6 +2,7 @@
 
 use std::env;
 
+#[expect(clippy::disallowed_methods, reason = "a build script is told everything by its environment")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let set = |name: &str, value: &str| env::var(name).is_ok_and(|is| is == value);
