@@ -157,8 +157,11 @@ impl<'a> Facts<'a> {
 /// Begins to read: what follows sees one moment of the database, and no statement of it takes long.
 pub(super) async fn begin(loan: &mut Loan) -> Result<Transaction<'_>> {
     let reading = loan.begin_reading().await?;
-    // How long the parts of a span are is not seen by the planner, who would rather read the whole ledger once.
-    let sql = "select set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true)";
+    // How long the parts of a span are is not seen by the planner, who would rather read the whole ledger once. And where a small
+    // table must be read as a whole nevertheless, it would be for compiling the statement first.
+    let sql = "
+        select set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true),
+               set_config('jit', 'off', true)";
     reading.rows(sql, &[(&STATEMENT_TIMEOUT, Type::TEXT)]).await?;
     Ok(reading)
 }
