@@ -87,8 +87,8 @@ impl<T: Clone + Send + Sync + 'static, R: Send + 'static> Batch<T, R> {
     }
 }
 
-/// Calls a reply. It must not take the lane with it either.
-fn tell<R>(reply: Reply<R>, result: Result<R, Shared>) {
+/// Calls a reply. A panic there must not take the lane with it either.
+fn answer<R>(reply: Reply<R>, result: Result<R, Shared>) {
     let result = result.map_err(|Shared(error)| copy(&error));
     let _told = catch_unwind(AssertUnwindSafe(|| reply(result)));
 }
@@ -128,17 +128,17 @@ async fn drain<T: Clone, R>(inner: Arc<Inner<T, R>>) {
             return;
         }
         match (inner.run)(Arc::clone(&items)).await {
-            Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| tell(reply, Ok(result))),
+            Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| answer(reply, Ok(result))),
             Err(error) if error.0.kind == Kind::Unavailable => {
                 // Who came meanwhile has waited as long, and would wait as long again.
                 let all = replies.into_iter().chain(inner.give_up());
-                all.for_each(|reply| tell(reply, Err(error.clone())));
+                all.for_each(|reply| answer(reply, Err(error.clone())));
             }
-            Err(error) if items.len() == 1 => replies.into_iter().for_each(|reply| tell(reply, Err(error.clone()))),
+            Err(error) if items.len() == 1 => replies.into_iter().for_each(|reply| answer(reply, Err(error.clone()))),
             Err(_) => {
                 for (item, reply) in items.iter().zip(replies) {
                     let alone = (inner.run)(Arc::from([item.clone()])).await;
-                    tell(reply, alone.and_then(|results| results.into_iter().next().ok_or_else(no_result)));
+                    answer(reply, alone.and_then(|results| results.into_iter().next().ok_or_else(no_result)));
                 }
             }
         }

@@ -56,7 +56,7 @@ pub struct Gateway {
     pub(crate) store: Store,
     pub(crate) upstream: Upstream,
     /// Counts minutes where there is a Redis.
-    pub(crate) windows: Option<Windows>,
+    pub(crate) windows: Option<Arc<Windows>>,
     /// Where traces go, if anywhere.
     pub(crate) spans: Option<Spans>,
     pub(crate) renewals: Renewals,
@@ -88,7 +88,11 @@ impl Gateway {
         Ok(Self {
             store: Store::new(&config)?,
             upstream: Upstream::new(config.allow_insecure_upstreams),
-            windows: config.redis.as_ref().map(|redis| Windows::new(redis, config.redis_timeout)).transpose()?,
+            windows: config
+                .redis
+                .as_ref()
+                .map(|redis| Windows::new(redis, config.redis_timeout).map(Arc::new))
+                .transpose()?,
             spans: config.telemetry.as_ref().map(Spans::new),
             renewals: Renewals::default(),
             failing: Failing::default(),

@@ -153,22 +153,26 @@ async fn claim_to_the_end(
     claim: Claim,
 ) -> Result<Result<Granted, Refused>> {
     let (tell, told) = oneshot::channel();
-    let (gateway, open, snapshot) = (Arc::clone(&cx.gateway), open.clone(), Arc::clone(&arrival.snapshot));
-    let (background, request) = (cx.background.clone(), claim.request.clone());
-    let (held, known) = (open.clone(), Arc::clone(&snapshot));
-    let ended = move |outcome: Result<Outcome>| {
-        match &outcome {
-            Ok(Ok(granted)) => held.granted(granted, known),
-            Err(_) if held.is_unclaimed() => background.spawn(unheard::let_go(gateway, request)),
-            _ => {}
+    let ended = {
+        let (gateway, open, snapshot) = (Arc::clone(&cx.gateway), open.clone(), Arc::clone(&arrival.snapshot));
+        let (background, request) = (cx.background.clone(), claim.request.clone());
+        move |outcome: Result<Outcome>| {
+            match &outcome {
+                Ok(Ok(granted)) => open.granted(granted, snapshot),
+                Err(_) if open.is_unclaimed() => background.spawn(unheard::let_go(gateway, request)),
+                _ => {}
+            }
+            drop(tell.send(outcome));
         }
-        drop(tell.send(outcome));
     };
     match &cx.gateway.windows {
         None => cx.gateway.store.claim_then(claim, ended),
-        Some(_) => {
-            let (gateway, key) = (Arc::clone(&cx.gateway), Arc::clone(&arrival.key));
-            tokio::spawn(async move { ended(minutes::claim(&gateway, &key, &snapshot, &open, claim).await) });
+        Some(windows) => {
+            let (windows, gateway, open) = (Arc::clone(windows), Arc::clone(&cx.gateway), open.clone());
+            let (key, snapshot) = (Arc::clone(&arrival.key), Arc::clone(&arrival.snapshot));
+            tokio::spawn(async move {
+                ended(minutes::claim((&windows, &gateway.store), &key, &snapshot, &open, claim).await);
+            });
         }
     }
     told.await.map_err(Error::internal)?

@@ -5,9 +5,9 @@ use super::open::Open;
 use crate::{
     access::ApiKey,
     error::Result,
-    gateway::{Gateway, Snapshot},
+    gateway::Snapshot,
     id::AccountId,
-    store::{Claim, Minutes, Outcome, Record, Refused},
+    store::{Claim, Minutes, Outcome, Record, Refused, Store},
     windows::{Subject, Taken, Windows},
 };
 
@@ -33,14 +33,12 @@ struct Counting<'a> {
 
 /// Claims, and keeps what was counted with the open request.
 pub(super) async fn claim(
-    gateway: &Gateway,
+    (windows, store): (&Windows, &Store),
     key: &ApiKey,
     snapshot: &Snapshot,
     open: &Open,
     claim: Claim,
 ) -> Result<Outcome> {
-    let store = &gateway.store;
-    let Some(windows) = &gateway.windows else { return store.claim(claim).await };
     let before = open.counts();
     let mut counting =
         Counting { windows, snapshot, counts: Counts { tokens: claim.tokens, ..Counts::default() }, claim };
